@@ -1,0 +1,66 @@
+"""One place that turns errors into answers, in the dialect of the API that was called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from z_image_turbo.errors import InvalidRequest, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastapi import FastAPI, Request
+
+SERVER_FAULT = 500
+SDAPI_PREFIX = "/sdapi/"
+SDAPI_INVALID = 422  # what the clients of this API know for a wrong request
+
+
+def answer(path: str, error: ServiceError) -> JSONResponse:
+    """Return the answer for `error` to a call of `path`."""
+    status = error.status
+    if path.startswith(SDAPI_PREFIX):
+        if isinstance(error, InvalidRequest):
+            status = SDAPI_INVALID
+        body = _sdapi_body(error)
+    else:
+        body = _openai_body(error)
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    return JSONResponse(body, status, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Have `app` answer service errors, and requests that do not fit the models, through `answer`."""
+
+    @app.exception_handler(ServiceError)
+    async def on_service_error(request: Request, error: ServiceError) -> JSONResponse:
+        return answer(request.url.path, error)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+        return answer(request.url.path, _as_service_error(error.errors()))
+
+
+def _as_service_error(problems: Sequence[Any]) -> InvalidRequest:
+    """Describe what does not fit, without the values: a body may hold credentials."""
+    messages = []
+    fields = []
+    for problem in problems:
+        place = ".".join(str(part) for part in problem["loc"] if part != "body")
+        fields.append(place)
+        messages.append(f"{place or 'body'}: {problem['msg']}")
+    return InvalidRequest("; ".join(messages), field=fields[0] or None if fields else None)
+
+
+def _openai_body(error: ServiceError) -> dict[str, Any]:
+    kind = "server_error" if error.status >= SERVER_FAULT else "invalid_request_error"
+    return {"error": {"message": error.message, "type": kind, "param": error.field, "code": error.word}}
+
+
+def _sdapi_body(error: ServiceError) -> dict[str, Any]:
+    return {"error": type(error).__name__, "detail": error.message, "body": "", "errors": error.word}

@@ -1,0 +1,50 @@
+"""What the picture APIs share: finding the service, waiting for a job, and encoding its pictures."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import Depends, Request
+from PIL.Image import Image
+
+from z_image_turbo.encoding import as_png
+from z_image_turbo.errors import CallerGone
+from z_image_turbo.jobs import Job
+from z_image_turbo.service import Service
+
+
+def _service(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+ServiceOf = Annotated[Service, Depends(_service)]
+
+
+async def images_unless_gone(request: Request, job: Job) -> Sequence[Image]:
+    """Wait for the pictures of `job`; when the caller hangs up first, cancel it and raise `CallerGone`."""
+    images = asyncio.ensure_future(job.images())
+    gone = asyncio.ensure_future(_hang_up(request))
+    try:
+        await asyncio.wait({images, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not images.done():
+            raise CallerGone("The caller hung up.")
+        return await images
+    finally:
+        images.cancel()
+        gone.cancel()
+
+
+async def as_base64_pngs(images: Sequence[Image]) -> list[str]:
+    """Return each picture as the base64 text of a PNG file."""
+    return await asyncio.gather(*(asyncio.to_thread(_as_base64_png, image) for image in images))
+
+
+def _as_base64_png(image: Image) -> str:
+    return base64.b64encode(as_png(image)).decode("ascii")
+
+
+async def _hang_up(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,106 @@
+# ruff: noqa: N818 - errors are named after what happened
+"""Everything that may go wrong in a way a caller can be told about.
+
+Each error has a `word` (a stable public identifier), an HTTP `status` and a message that is safe to show.
+How it is spelled in an answer is the business of `api.errors`.
+"""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """Base of the errors that callers see."""
+
+    status = 500
+    word = "internal_error"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, retry_after_seconds: int | None = None
+    ) -> None:
+        """Keep the message, the request's field at fault, and when trying again makes sense."""
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidRequest(ServiceError):
+    """The request cannot be served as it is, now or later."""
+
+    status = 400
+    word = "invalid_request"
+
+
+class InvalidSize(InvalidRequest):
+    """The picture's size is outside the limits or off the grid."""
+
+    word = "invalid_size"
+
+
+class NotServed(ServiceError):
+    """There is no such call."""
+
+    status = 404
+    word = "not_found"
+
+
+class UnknownModel(ServiceError):
+    """The request names a model that this instance does not hold."""
+
+    status = 404
+    word = "model_not_found"
+
+
+class CallerGone(ServiceError):
+    """The caller hung up before the answer; the status is never received, only logged."""
+
+    status = 499
+    word = "caller_gone"
+
+
+class JobFailed(ServiceError):
+    """The engine failed on this job, for a reason that is in the log."""
+
+    word = "job_failed"
+
+
+class OutOfMemory(ServiceError):
+    """The device has no memory for this job; another instance may have."""
+
+    status = 503
+    word = "out_of_memory"
+
+
+class Refused(ServiceError):
+    """The instance takes no job at the moment; another one may."""
+
+    status = 503
+    word = "no_capacity"
+
+
+class ModelLoading(Refused):
+    """The model is still being loaded or warmed up."""
+
+    word = "model_loading"
+
+
+class QueueFull(Refused):
+    """As many jobs wait as may."""
+
+    word = "queue_full"
+
+
+class ShuttingDown(Refused):
+    """The instance finishes what it accepted and then leaves."""
+
+    word = "shutting_down"
+
+
+class InstanceFailed(Refused):
+    """The instance is broken and waits to be restarted."""
+
+    word = "instance_failed"
+
+
+class DeviceLost(Exception):
+    """The engine cannot draw any more; raised to the worker, never shown to a caller."""

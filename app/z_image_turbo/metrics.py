@@ -1,0 +1,108 @@
+"""What an instance tells Prometheus."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from z_image_turbo.jobs import Outcome, Way
+from z_image_turbo.lifecycle import State
+
+if TYPE_CHECKING:
+    from z_image_turbo.errors import Refused
+    from z_image_turbo.jobs import Job
+    from z_image_turbo.service import Service
+
+disable_created_metrics()  # a second series for each counter, which nothing reads
+
+SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160)
+
+
+class Metrics:
+    """Counts jobs as an observer of the service and reads the rest of the figures when they are asked for."""
+
+    def __init__(self, service: Service) -> None:
+        """Watch `service`."""
+        settings = service.settings
+        self._service = service
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        self._info = Info("zimage_instance", "Who this is", registry=self._registry)
+        self._info.info(
+            {"instance_name": settings.name, "release": settings.release, "model": settings.model_name}
+        )
+        self._jobs = Counter(
+            "zimage_jobs", "Jobs that ended, by door and outcome", ["way", "outcome"], registry=self._registry
+        )
+        self._refused = Counter(
+            "zimage_jobs_refused",
+            "Jobs turned away",
+            ["way", "reason"],
+            registry=self._registry,
+        )
+        self._images = Counter("zimage_images", "Pictures handed over", ["way"], registry=self._registry)
+        self._wait = Histogram(
+            "zimage_job_wait_seconds", "Time in the queue", buckets=SECONDS, registry=self._registry
+        )
+        self._run = Histogram(
+            "zimage_job_run_seconds", "Time on the device", buckets=SECONDS, registry=self._registry
+        )
+        for way in Way:
+            self._images.labels(way.value)
+            for outcome in Outcome:
+                self._jobs.labels(way.value, outcome.value)
+        queue = service.queue
+        self._gauge("zimage_queue_depth", "Jobs that wait").set_function(lambda: queue.depth)
+        self._gauge("zimage_queue_limit", "Jobs that may wait").set(settings.queue_max)
+        self._gauge("zimage_jobs_running", "Jobs being drawn").set_function(lambda: queue.running is not None)
+        self._gauge("zimage_queue_seconds", "Estimated time to draw all accepted jobs").set_function(
+            queue.seconds_left
+        )
+        self._state = Gauge(
+            "zimage_state", "1 for the state the instance is in", ["state"], registry=self._registry
+        )
+        for state in State:
+            self._state.labels(state.value).set_function(partial(self._is_in, state))
+        service.observe(self)
+
+    def accepted(self, job: Job) -> None:
+        """Count the job when it ends."""
+        job.when_ended(self._count)
+
+    def refused(self, way: Way, error: Refused) -> None:
+        """Count a job that was turned away."""
+        self._refused.labels(way.value, error.word).inc()
+
+    def exposition(self) -> bytes:
+        """Return the figures in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _count(self, job: Job) -> None:
+        if job.outcome is None:
+            return
+        way = job.way.value
+        self._jobs.labels(way, job.outcome.value).inc()
+        if job.run_seconds:
+            self._wait.observe(job.wait_seconds)
+            self._run.observe(job.run_seconds)
+        if job.outcome is Outcome.DONE:
+            self._images.labels(way).inc(job.order.count)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, registry=self._registry)
+
+    def _is_in(self, state: State) -> bool:
+        return self._service.lifecycle.state is state

@@ -1,0 +1,119 @@
+"""What is to be drawn: a request for pictures that is known to be within the limits."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from z_image_turbo.errors import InvalidRequest, InvalidSize
+from z_image_turbo.settings import GRID
+
+if TYPE_CHECKING:
+    from z_image_turbo.settings import Settings
+
+SEED_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+RANDOM_SEEDS = 2**32
+SIZE_PATTERN = re.compile(r"(\d{1,5})x(\d{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture: the same values give the same picture, on every instance with the same model."""
+
+    prompt: str
+    width: int
+    height: int
+    steps: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One request: `count` pictures of one prompt and size, with the seeds `seed`, `seed + 1`, ..."""
+
+    prompt: str
+    width: int
+    height: int
+    steps: int
+    seed: int
+    count: int
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The pictures, in the order of their seeds."""
+        return tuple(
+            Picture(self.prompt, self.width, self.height, self.steps, self.seed + index)
+            for index in range(self.count)
+        )
+
+    @property
+    def work(self) -> float:
+        """Relative cost, in million pixel steps; it grows a little faster than that above 1024x1024."""
+        return self.width * self.height * self.steps * self.count / 1e6
+
+
+def read_size(text: str) -> tuple[int, int]:
+    """Return width and height of a text like `1024x768`; raise `InvalidSize`."""
+    match = SIZE_PATTERN.fullmatch(text)
+    if match is None:
+        raise InvalidSize("size must look like 1024x1024 (width x height in pixels).", field="size")
+    return int(match[1]), int(match[2])
+
+
+def round_to_grid(side: int) -> int:
+    """Return the multiple of 16 nearest to `side`."""
+    return (side + GRID // 2) // GRID * GRID
+
+
+def make_order(  # noqa: PLR0913 - the parts of a request
+    settings: Settings,
+    *,
+    prompt: str,
+    width: int | None = None,
+    height: int | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    count: int | None = None,
+) -> Order:
+    """Return the order with the defaults filled in; raise `InvalidRequest` with the field at fault.
+
+    `None` stands for the default; of the seed, for one drawn by lot. Nothing is rounded or clamped here: an
+    API whose clients expect that does it before.
+    """
+    width = settings.side_default if width is None else width
+    height = settings.side_default if height is None else height
+    steps = settings.steps if steps is None else steps
+    seed = secrets.randbelow(RANDOM_SEEDS) if seed is None else seed
+    count = 1 if count is None else count
+    if len(prompt) > settings.prompt_chars_max:
+        raise InvalidRequest(
+            f"prompt has {len(prompt)} characters; at most {settings.prompt_chars_max} are allowed.",
+            field="prompt",
+        )
+    _check_side("width", width, settings)
+    _check_side("height", height, settings)
+    if width * height > settings.pixels_max:
+        raise InvalidSize(
+            f"{width}x{height} has {width * height} pixels; at most {settings.pixels_max} are allowed.",
+            field="size",
+        )
+    _check_range("steps", steps, 1, settings.steps_max)
+    _check_range("seed", seed, 0, SEED_MAX - settings.images_max)
+    _check_range("count", count, 1, settings.images_max)
+    return Order(prompt, width, height, steps, seed, count)
+
+
+def _check_side(field: str, side: int, settings: Settings) -> None:
+    if not settings.side_min <= side <= settings.side_max or side % GRID:
+        raise InvalidSize(
+            f"{field} is {side}; it must be a multiple of {GRID} "
+            f"from {settings.side_min} to {settings.side_max}.",
+            field=field,
+        )
+
+
+def _check_range(field: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise InvalidRequest(f"{field} is {value}; it must lie between {low} and {high}.", field=field)

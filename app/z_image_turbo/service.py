@@ -1,0 +1,106 @@
+"""An instance without its interfaces: what the APIs, the page and the server talk to."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from z_image_turbo.errors import Refused, ShuttingDown
+from z_image_turbo.jobs import Job, JobQueue, Way
+from z_image_turbo.lifecycle import Lifecycle, State
+from z_image_turbo.pictures import make_order
+from z_image_turbo.worker import Worker
+
+if TYPE_CHECKING:
+    from z_image_turbo.engine import Engine
+    from z_image_turbo.pictures import Order
+    from z_image_turbo.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 5.0
+
+
+class Observer(Protocol):
+    """Somebody who counts what happens to jobs."""
+
+    def accepted(self, job: Job) -> None:
+        """Note that a job got into the queue."""
+
+    def refused(self, way: Way, error: Refused) -> None:
+        """Note that a job was turned away."""
+
+
+class Service:
+    """Settings, lifecycle, queue and worker of one instance, wired together."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        """Wire the parts; nothing runs before `start`."""
+        self.settings = settings
+        self.lifecycle = Lifecycle()
+        self.queue = JobQueue(settings.queue_max, admit=self.lifecycle.require_ready)
+        self.worker = Worker(
+            engine, self.queue, self.lifecycle, rehearsal=make_order(settings, prompt="warm-up", seed=0)
+        )
+        self._observers: list[Observer] = []
+
+    def observe(self, observer: Observer) -> None:
+        """Have `observer` told of every job from now on."""
+        self._observers.append(observer)
+
+    def start(self) -> None:
+        """Begin to load the model; returns at once."""
+        self.worker.start()
+
+    def stop(self) -> None:
+        """Let the worker end after the job it may be drawing, but wait no longer than a few seconds."""
+        self.queue.stop()
+        self.worker.join(STOP_SECONDS)
+
+    def submit(self, order: Order, way: Way) -> Job:
+        """Queue `order` and return its job; raise the `Refused` that says why it is not taken."""
+        job = Job(order, way)
+        job.when_ended(_log_end)
+        try:
+            self.queue.submit(job)
+        except Refused as error:
+            for observer in self._observers:
+                observer.refused(way, error)
+            raise
+        for observer in self._observers:
+            observer.accepted(job)
+        return job
+
+    def begin_drain(self, reason: str) -> None:
+        """Take no more jobs; those accepted go on."""
+        self.lifecycle.move(State.DRAINING, reason)
+
+    def cut_off(self) -> None:
+        """End what is still waiting or running, so that its callers may try another instance."""
+        error = ShuttingDown("This instance is shutting down; try again.", retry_after_seconds=1)
+        running = self.queue.running
+        self.queue.fail_waiting(error)
+        if running is not None:
+            running.fail(error)
+
+    @property
+    def live(self) -> bool:
+        """Whether a restart would not help: the worker's thread runs and has not given up."""
+        return self.worker.alive and self.lifecycle.state is not State.FAILED
+
+
+def _log_end(job: Job) -> None:
+    order = job.order
+    log.info(
+        "job %s",
+        job.outcome.value if job.outcome else "",
+        extra={
+            "job": job.id,
+            "way": job.way.value,
+            "size": f"{order.width}x{order.height}",
+            "steps": order.steps,
+            "images": order.count,
+            "wait_seconds": round(job.wait_seconds, 3),
+            "run_seconds": round(job.run_seconds, 3),
+        },
+    )

@@ -1,0 +1,147 @@
+"""Every option of an instance: typed, read once at start, refused when wrong.
+
+`read_settings` is the only place that looks at flags and environment.
+"""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+ENVIRONMENT_PREFIX = "ZIMAGE_"
+GRID = 16  # the sides of every picture are multiples of it: 8 for the autoencoder, 2 for the patches
+LONGEST_SIDE = 8192  # the model's table of positions ends here
+
+
+class SettingsRefused(Exception):  # noqa: N818 - an outcome of reading, named as one
+    """The settings cannot be used; the message has one line for each that is wrong."""
+
+
+def _on_grid(side: int) -> int:
+    if side % GRID:
+        raise ValueError(f"must be a multiple of {GRID}")
+    return side
+
+
+def _model_folder(path: Path) -> Path:
+    if not (path / "model_index.json").is_file():
+        raise ValueError(f"{path} is not a model folder (it has no model_index.json)")
+    return path.resolve()
+
+
+Side = Annotated[int, Field(ge=GRID, le=LONGEST_SIDE), AfterValidator(_on_grid)]
+
+
+class Settings(BaseSettings):
+    """Serve pictures from one Z-Image-Turbo model on one device. Flags win over the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENVIRONMENT_PREFIX,
+        frozen=True,
+        extra="forbid",
+        protected_namespaces=(),
+        cli_prog_name="app.py",
+        cli_kebab_case=True,
+        cli_avoid_json=True,
+        cli_hide_none_type=True,
+        cli_show_env_vars=True,
+        cli_exit_on_error=False,
+    )
+
+    port: int = Field(7861, ge=1, le=65535, description="TCP port to listen on")
+    host: str = Field("127.0.0.1", description="address to listen on")
+    forwarded_allow_ips: str = Field(
+        "127.0.0.1", description="proxies whose X-Forwarded-* headers count, comma separated, * for all"
+    )
+    name: str = Field(
+        default_factory=lambda read: f"z-image-turbo-{read['port']}",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="identity of this instance in answers, metrics and logs; z-image-turbo-<port> unless set",
+    )
+    release: str = Field(
+        "development",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$",
+        description="identifier of the deployed release",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least severe log lines to write"
+    )
+
+    model_path: Annotated[Path, AfterValidator(_model_folder)] = Field(description="folder of the model")
+    model_name: str = Field("z-image-turbo", min_length=1, description="name of the model in the APIs")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="where to draw; auto is cuda where there is one; float32 on cpu, bfloat16 on cuda"
+    )
+    threads: int = Field(0, ge=0, description="CPU threads of PyTorch; 0 leaves the choice to it")
+
+    queue_max: int = Field(32, ge=1, description="jobs that may wait; one more is refused with 503")
+    drain_seconds: float = Field(
+        120, ge=0, description="longest time to finish accepted jobs after the signal to stop"
+    )
+    temp_dir: Path | None = Field(
+        None, description="folder of the web page's pictures; a private one, removed at exit, unless set"
+    )
+
+    steps: int = Field(8, ge=1, le=100, description="steps of a picture when the request names none")
+    steps_max: int = Field(8, ge=1, le=100, description="most steps of a picture")
+    side_default: Side = Field(1024, description="width and height when the request names none, in pixels")
+    side_min: Side = Field(256, description="shortest side of a picture, in pixels")
+    side_max: Side = Field(2048, description="longest side of a picture, in pixels")
+    pixels_max: int = Field(2048 * 2048, ge=GRID * GRID, description="most pixels of a picture")
+    images_max: int = Field(4, ge=1, le=64, description="most pictures of one request")
+    prompt_chars_max: int = Field(4000, ge=1, description="longest prompt, in characters")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        """Refuse limits that contradict the defaults."""
+        if not self.side_min <= self.side_default <= self.side_max:
+            raise ValueError("side_default must lie between side_min and side_max")
+        if self.side_default**2 > self.pixels_max:
+            raise ValueError("pixels_max must allow side_default x side_default")
+        if self.steps > self.steps_max:
+            raise ValueError("steps must not exceed steps_max")
+        return self
+
+    @property
+    def log_level_number(self) -> int:
+        """The level as `logging` counts."""
+        return logging.getLevelNamesMapping()[self.log_level.upper()]
+
+
+def read_settings(arguments: Sequence[str]) -> Settings:
+    """Return the settings from the command line's `arguments` and from the environment.
+
+    Raises `SettingsRefused` on an unknown flag or `ZIMAGE_` variable, a wrong value, or a missing one.
+    """
+    known = {ENVIRONMENT_PREFIX + field.upper() for field in Settings.model_fields}
+    unknown = sorted(
+        variable
+        for variable in os.environ
+        if variable.upper().startswith(ENVIRONMENT_PREFIX) and variable.upper() not in known
+    )
+    if unknown:
+        raise SettingsRefused("\n".join(f"{variable}: there is no such setting" for variable in unknown))
+    try:
+        return Settings(_cli_parse_args=list(arguments))  # type: ignore[call-arg]
+    except SettingsError as error:
+        raise SettingsRefused(str(error).removeprefix("error parsing CLI: ")) from None
+    except ValidationError as error:
+        raise SettingsRefused("\n".join(_refusals(error))) from None
+
+
+def _refusals(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        if problem["type"] == "default_factory_not_called":
+            continue  # a mere consequence of another one
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["loc"]:
+            field = str(problem["loc"][0])
+            flag, variable = "--" + field.replace("_", "-"), ENVIRONMENT_PREFIX + field.upper()
+            message = f"{field} ({flag}, {variable}): {message}"
+        lines.append(message)
+    return lines
