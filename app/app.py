@@ -77,7 +77,11 @@ def serve(settings: Settings, temp_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:])
+    try:
+        status = main(sys.argv[1:])
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 0
     logging.shutdown()
+    sys.stdout.flush()
     # Not sys.exit: the worker may still be inside PyTorch, and unwinding the interpreter under it can crash.
     os._exit(status)

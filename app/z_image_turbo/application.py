@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from z_image_turbo.service import Service
 
+BODY_BYTES = 2**20  # no request carries pictures yet
+
 
 def create_application(service: Service, temp_dir: Path) -> FastAPI:
     """Return the application over `service`; its lifespan starts and stops it."""
@@ -35,6 +37,6 @@ def create_application(service: Service, temp_dir: Path) -> FastAPI:
     app.add_middleware(RequestScope, instance=service.settings.name)
     add_error_handlers(app)
     for part in (health, openai, sdapi):
-        app.include_router(part.router)
+        app.include_router(part.router, max_body_size=BODY_BYTES)
     mount_page(app, service, temp_dir)  # last: it answers everything that nothing above does
     return app

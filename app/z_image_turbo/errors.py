@@ -17,11 +17,15 @@ class ServiceError(Exception):
     def __init__(
         self, message: str, *, field: str | None = None, retry_after_seconds: int | None = None
     ) -> None:
-        """Keep the message, the request's field at fault, and when trying again makes sense."""
+        """Keep what happened, the request's field at fault, and when trying again makes sense."""
         super().__init__(message)
-        self.message = message
         self.field = field
         self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def message(self) -> str:
+        """What to tell the caller; it begins with the field at fault if there is one."""
+        return f"{self.field}: {self.args[0]}" if self.field else str(self.args[0])
 
 
 class InvalidRequest(ServiceError):

@@ -23,6 +23,7 @@ from z_image_turbo.settings import Settings
 
 RATIOS = ((1, 1), (4, 3), (3, 4), (16, 9), (9, 16))
 PROGRESS_SECONDS = 0.2
+BODY_BYTES = 2**20
 UPLOAD_BYTES = 1024  # nothing on the page takes files, but Gradio's upload route is always there
 
 
@@ -33,6 +34,7 @@ def mount_page(app: FastAPI, service: Service, temp_dir: Path) -> None:
         app,
         page,
         path="/",
+        app_kwargs={"openapi_url": None, "max_body_size": BODY_BYTES},
         i18n=gr.I18n(**TRANSLATIONS),
         show_error=False,  # of unexpected ones the text; a gr.Error is always shown
         max_file_size=UPLOAD_BYTES,
@@ -75,9 +77,7 @@ def build_page(service: Service, temp_dir: Path) -> gr.Blocks:
             raise gr.Error(language["no_prompt"], print_exception=False)
         try:
             width, height = read_size(size)
-            order = make_order(
-                settings, prompt=prompt, width=width, height=height, seed=None if seed == -1 else seed
-            )
+            order = make_order(settings, prompt=prompt, width=width, height=height, seed=seed)
             job = service.submit(order, Way.PAGE)
             try:
                 images = await _images_with_progress(service, job, progress, language)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from z_image_turbo.settings import Settings
 
 SEED_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+SEED_BY_LOT = -1
 RANDOM_SEEDS = 2**32
 SIZE_PATTERN = re.compile(r"(\d{1,5})x(\d{1,5})")
 
@@ -58,7 +59,7 @@ def read_size(text: str) -> tuple[int, int]:
     """Return width and height of a text like `1024x768`; raise `InvalidSize`."""
     match = SIZE_PATTERN.fullmatch(text)
     if match is None:
-        raise InvalidSize("size must look like 1024x1024 (width x height in pixels).", field="size")
+        raise InvalidSize("must look like 1024x1024 (width x height in pixels).", field="size")
     return int(match[1]), int(match[2])
 
 
@@ -79,24 +80,26 @@ def make_order(  # noqa: PLR0913 - the parts of a request
 ) -> Order:
     """Return the order with the defaults filled in; raise `InvalidRequest` with the field at fault.
 
-    `None` stands for the default; of the seed, for one drawn by lot. Nothing is rounded or clamped here: an
-    API whose clients expect that does it before.
+    `None` stands for the default; a seed of `None` or -1 for one drawn by lot. Nothing is rounded or clamped
+    here: an API whose clients expect that does it before.
     """
     width = settings.side_default if width is None else width
     height = settings.side_default if height is None else height
     steps = settings.steps if steps is None else steps
-    seed = secrets.randbelow(RANDOM_SEEDS) if seed is None else seed
+    seed = secrets.randbelow(RANDOM_SEEDS) if seed in {None, SEED_BY_LOT} else seed
     count = 1 if count is None else count
     if len(prompt) > settings.prompt_chars_max:
         raise InvalidRequest(
-            f"prompt has {len(prompt)} characters; at most {settings.prompt_chars_max} are allowed.",
+            f"{len(prompt)} characters are too many; at most {settings.prompt_chars_max} are allowed.",
             field="prompt",
         )
+    if not _is_unicode(prompt):
+        raise InvalidRequest("there are characters that are not Unicode (lone surrogates).", field="prompt")
     _check_side("width", width, settings)
     _check_side("height", height, settings)
     if width * height > settings.pixels_max:
         raise InvalidSize(
-            f"{width}x{height} has {width * height} pixels; at most {settings.pixels_max} are allowed.",
+            f"{width}x{height} pixels are too many; at most {settings.pixels_max} are allowed.",
             field="size",
         )
     _check_range("steps", steps, 1, settings.steps_max)
@@ -105,15 +108,22 @@ def make_order(  # noqa: PLR0913 - the parts of a request
     return Order(prompt, width, height, steps, seed, count)
 
 
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _check_side(field: str, side: int, settings: Settings) -> None:
     if not settings.side_min <= side <= settings.side_max or side % GRID:
         raise InvalidSize(
-            f"{field} is {side}; it must be a multiple of {GRID} "
-            f"from {settings.side_min} to {settings.side_max}.",
+            f"must be a multiple of {GRID} from {settings.side_min} to {settings.side_max}.",
             field=field,
         )
 
 
 def _check_range(field: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise InvalidRequest(f"{field} is {value}; it must lie between {low} and {high}.", field=field)
+        raise InvalidRequest(f"must lie between {low} and {high}.", field=field)

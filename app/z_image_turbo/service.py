@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-STOP_SECONDS = 5.0
-
 
 class Observer(Protocol):
     """Somebody who counts what happens to jobs."""
@@ -53,9 +51,8 @@ class Service:
         self.worker.start()
 
     def stop(self) -> None:
-        """Let the worker end after the job it may be drawing, but wait no longer than a few seconds."""
+        """Tell the worker to end after the job it may be drawing; returns at once."""
         self.queue.stop()
-        self.worker.join(STOP_SECONDS)
 
     def submit(self, order: Order, way: Way) -> Job:
         """Queue `order` and return its job; raise the `Refused` that says why it is not taken."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from z_image_turbo.errors import InvalidRequest, ServiceError
 
@@ -41,20 +43,26 @@ def add_error_handlers(app: FastAPI) -> None:
     async def on_service_error(request: Request, error: ServiceError) -> JSONResponse:
         return answer(request.url.path, error)
 
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+        described = ServiceError(error.detail)
+        described.status, described.word = error.status_code, _word(error.status_code)
+        return answer(request.url.path, described)
+
     @app.exception_handler(RequestValidationError)
     async def on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
         return answer(request.url.path, _as_service_error(error.errors()))
 
 
+def _word(status: int) -> str:
+    return HTTPStatus(status).phrase.lower().replace(" ", "_")
+
+
 def _as_service_error(problems: Sequence[Any]) -> InvalidRequest:
-    """Describe what does not fit, without the values: a body may hold credentials."""
-    messages = []
-    fields = []
-    for problem in problems:
-        place = ".".join(str(part) for part in problem["loc"] if part != "body")
-        fields.append(place)
-        messages.append(f"{place or 'body'}: {problem['msg']}")
-    return InvalidRequest("; ".join(messages), field=fields[0] or None if fields else None)
+    """Describe the first thing that does not fit, without its value: a body may hold credentials."""
+    problem = problems[0]
+    field = ".".join(part for part in problem["loc"][1:] if isinstance(part, str))
+    return InvalidRequest(f"{problem['msg']}.", field=field or None)
 
 
 def _openai_body(error: ServiceError) -> dict[str, Any]:
@@ -63,4 +71,4 @@ def _openai_body(error: ServiceError) -> dict[str, Any]:
 
 
 def _sdapi_body(error: ServiceError) -> dict[str, Any]:
-    return {"error": type(error).__name__, "detail": error.message, "body": "", "errors": error.word}
+    return {"error": "HTTPException", "detail": error.message, "body": "", "errors": error.word}

@@ -8,12 +8,15 @@ import time
 from typing import Any, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from z_image_turbo.api.parts import ServiceOf, as_base64_pngs, images_unless_gone
 from z_image_turbo.errors import InvalidRequest, NotServed, UnknownModel
 from z_image_turbo.jobs import Way
-from z_image_turbo.pictures import make_order, read_size
+from z_image_turbo.pictures import Order, make_order, read_size
+from z_image_turbo.settings import Settings
+
+FIELDS = {"width": "size", "height": "size", "steps": "num_inference_steps", "count": "n"}
 
 router = APIRouter(prefix="/v1")
 
@@ -21,7 +24,7 @@ router = APIRouter(prefix="/v1")
 class Generation(BaseModel):
     """A request for pictures; `seed` and `num_inference_steps` are extensions that peers have too."""
 
-    prompt: str
+    prompt: str = Field(min_length=1)
     model: str | None = None
     n: int | None = None
     size: str | None = None
@@ -36,20 +39,11 @@ class Generation(BaseModel):
 async def generate(wanted: Generation, request: Request, service: ServiceOf) -> dict[str, Any]:
     """Draw pictures and answer with all of them."""
     settings = service.settings
-    if wanted.model not in (None, settings.model_name):
-        raise UnknownModel(f"The model {wanted.model!r} is not served here.", field="model")
-    if wanted.response_format not in (None, "b64_json"):
-        raise InvalidRequest("response_format must be b64_json.", field="response_format")
-    width, height = (None, None) if wanted.size in (None, "auto") else read_size(wanted.size or "")
-    order = make_order(
-        settings,
-        prompt=wanted.prompt,
-        width=width,
-        height=height,
-        steps=wanted.num_inference_steps,
-        seed=wanted.seed,
-        count=wanted.n,
-    )
+    if wanted.model not in {None, settings.model_name}:
+        raise UnknownModel(f"{wanted.model!r} is not served here.", field="model")
+    if wanted.response_format not in {None, "b64_json"}:
+        raise InvalidRequest("must be b64_json.", field="response_format")
+    order = _order(wanted, settings)
     job = service.submit(order, Way.OPENAI)
     images = await images_unless_gone(request, job)
     return {
@@ -74,7 +68,7 @@ async def models(service: ServiceOf) -> dict[str, Any]:
 async def model(name: str, service: ServiceOf) -> dict[str, Any]:
     """Describe the one model."""
     if name != service.settings.model_name:
-        raise UnknownModel(f"The model {name!r} is not served here.", field="model")
+        raise UnknownModel(f"{name!r} is not served here.", field="model")
     return _model(name)
 
 
@@ -82,6 +76,23 @@ async def model(name: str, service: ServiceOf) -> dict[str, Any]:
 async def nothing(rest: str, request: Request) -> None:
     """Say so in this API's own words, rather than with the page's."""
     raise NotServed(f"There is no {request.method} /v1/{rest} here.")
+
+
+def _order(wanted: Generation, settings: Settings) -> Order:
+    width, height = (None, None) if wanted.size in {None, "auto"} else read_size(wanted.size or "")
+    try:
+        return make_order(
+            settings,
+            prompt=wanted.prompt,
+            width=width,
+            height=height,
+            steps=wanted.num_inference_steps,
+            seed=wanted.seed,
+            count=wanted.n,
+        )
+    except InvalidRequest as error:
+        error.field = FIELDS.get(error.field or "", error.field)
+        raise
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Its clients are written for other models: they send 20 steps, a guidance scale and a sampler unasked. So
 steps are clamped, sides are rounded to the grid, guidance and sampler are the model's own, and `info` reports
-what was really used. What the model cannot follow (high-resolution fix, scripts, another checkpoint) is refused.
+what was really used. What the model cannot follow (high-resolution fix, scripts, another model) is refused.
 """
 
 import json
@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from z_image_turbo.api.parts import ServiceOf, as_base64_pngs, images_unless_gone
 from z_image_turbo.errors import InvalidRequest, NotServed, UnknownModel
@@ -36,8 +36,8 @@ class TextToImage(BaseModel):
     width: int | None = None
     height: int | None = None
     steps: int | None = None
-    batch_size: int | None = None
-    n_iter: int | None = None
+    batch_size: int | None = Field(None, ge=1)
+    n_iter: int | None = Field(None, ge=1)
     send_images: bool | None = None
     enable_hr: bool | None = None
     script_name: str | None = None
@@ -144,11 +144,11 @@ async def nothing(rest: str, request: Request) -> None:
 
 def _order(wanted: TextToImage, settings: Settings) -> Order:
     if wanted.enable_hr:
-        raise InvalidRequest("enable_hr is not supported; ask for the size you want.", field="enable_hr")
+        raise InvalidRequest("is not supported; ask for the size you want.", field="enable_hr")
     if wanted.script_name:
-        raise InvalidRequest("There are no scripts here.", field="script_name")
+        raise InvalidRequest("there are no scripts here.", field="script_name")
     if wanted.alwayson_scripts:
-        raise InvalidRequest("There are no scripts here.", field="alwayson_scripts")
+        raise InvalidRequest("there are no scripts here.", field="alwayson_scripts")
     _require_model(wanted.override_settings or {}, settings)
     return make_order(
         settings,
@@ -156,16 +156,15 @@ def _order(wanted: TextToImage, settings: Settings) -> Order:
         width=None if wanted.width is None else round_to_grid(wanted.width),
         height=None if wanted.height is None else round_to_grid(wanted.height),
         steps=None if wanted.steps is None else min(wanted.steps, settings.steps_max),
-        seed=None if wanted.seed == -1 else wanted.seed,
-        count=(1 if wanted.batch_size is None else wanted.batch_size)
-        * (1 if wanted.n_iter is None else wanted.n_iter),
+        seed=wanted.seed,
+        count=(wanted.batch_size or 1) * (wanted.n_iter or 1),
     )
 
 
 def _require_model(values: dict[str, Any], settings: Settings) -> None:
     name = values.get("sd_model_checkpoint")
     if name not in (None, "", settings.model_name):
-        raise UnknownModel(f"The model {name!r} is not served here.", field="sd_model_checkpoint")
+        raise UnknownModel(f"{name!r} is not served here.", field="sd_model_checkpoint")
 
 
 def _info(wanted: TextToImage, order: Order, settings: Settings) -> dict[str, Any]:
