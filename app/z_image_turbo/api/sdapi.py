@@ -150,15 +150,20 @@ def _order(wanted: TextToImage, settings: Settings) -> Order:
     if wanted.alwayson_scripts:
         raise InvalidRequest("there are no scripts here.", field="alwayson_scripts")
     _require_model(wanted.override_settings or {}, settings)
-    return make_order(
-        settings,
-        prompt=wanted.prompt or "",
-        width=None if wanted.width is None else round_to_grid(wanted.width),
-        height=None if wanted.height is None else round_to_grid(wanted.height),
-        steps=None if wanted.steps is None else min(wanted.steps, settings.steps_max),
-        seed=wanted.seed,
-        count=(wanted.batch_size or 1) * (wanted.n_iter or 1),
-    )
+    try:
+        return make_order(
+            settings,
+            prompt=wanted.prompt or "",
+            width=None if wanted.width is None else round_to_grid(wanted.width),
+            height=None if wanted.height is None else round_to_grid(wanted.height),
+            steps=None if wanted.steps is None else min(wanted.steps, settings.steps_max),
+            seed=wanted.seed,
+            count=(wanted.batch_size or 1) * (wanted.n_iter or 1),
+        )
+    except InvalidRequest as error:
+        if error.field == "count":
+            error.field = "batch_size x n_iter"
+        raise
 
 
 def _require_model(values: dict[str, Any], settings: Settings) -> None:

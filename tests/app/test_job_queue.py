@@ -1,0 +1,198 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from z_image_turbo.errors import JobFailed, QueueFull, Refused, ShuttingDown
+from z_image_turbo.jobs import Job, JobQueue, Outcome, Way
+from z_image_turbo.pictures import Order
+
+APP = Path(__file__).parents[2] / "app"
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def admit() -> None:
+    """Let everybody in."""
+
+
+def order(count: int = 1) -> Order:
+    return Order("a cat", 1000, 1000, steps=10, seed=1, count=count)  # ten million pixel steps a picture
+
+
+def job(count: int = 1) -> Job:
+    return Job(order(count), Way.OPENAI)
+
+
+def drawn() -> list[Image.Image]:
+    return [Image.new("RGB", (16, 16))]
+
+
+def test_jobs_are_taken_in_the_order_they_came() -> None:
+    queue = JobQueue(3, admit)
+    jobs = [job() for _ in range(3)]
+    for one in jobs:
+        queue.submit(one)
+    assert [queue.take() for _ in jobs] == jobs
+
+
+def test_one_job_more_than_may_wait_is_refused_and_the_running_one_takes_no_place() -> None:
+    queue = JobQueue(1, admit)
+    queue.submit(job())
+    queue.take()
+    queue.submit(job())
+    with pytest.raises(QueueFull):
+        queue.submit(job())
+
+
+def test_a_refusal_says_when_the_accepted_jobs_will_be_done() -> None:
+    queue = JobQueue(2, admit)
+    queue.note_speed(order(), seconds=4)
+    queue.submit(job())
+    running = queue.take()
+    assert running is not None
+    queue.submit(job(count=2))
+    queue.submit(job())
+    running.step = 5
+    with pytest.raises(QueueFull) as refusal:
+        queue.submit(job())
+    assert refusal.value.retry_after_seconds == 4 / 2 + 8 + 4
+
+
+def test_a_refusal_before_anything_was_measured_asks_to_wait_a_second() -> None:
+    queue = JobQueue(1, admit)
+    queue.submit(job())
+    with pytest.raises(QueueFull) as refusal:
+        queue.submit(job())
+    assert refusal.value.retry_after_seconds == 1
+
+
+def test_the_speed_follows_the_finished_jobs() -> None:
+    queue = JobQueue(2, admit)
+    queue.note_speed(order(), seconds=1)
+    for _ in range(30):
+        queue.submit(job())
+        slow = queue.take()
+        assert slow is not None
+        slow.run_seconds = 3
+        slow.finish(drawn())
+        queue.release(slow)
+    queue.submit(job())
+    assert queue.seconds_left() == pytest.approx(3, rel=0.01)
+
+
+def test_a_cancelled_job_frees_its_place_and_is_never_taken() -> None:
+    queue = JobQueue(1, admit)
+    given_up, wanted = job(), job()
+    queue.submit(given_up)
+    given_up.cancel()
+    queue.submit(wanted)
+    assert queue.take() is wanted
+    assert given_up.outcome is Outcome.CANCELLED
+
+
+def test_who_is_not_admitted_is_not_queued() -> None:
+    def refuse() -> None:
+        raise ShuttingDown("leaving")
+
+    queue = JobQueue(1, refuse)
+    with pytest.raises(Refused):
+        queue.submit(job())
+    assert queue.idle
+
+
+def test_the_wait_is_measured_from_submission_to_taking() -> None:
+    clock = Clock()
+    queue = JobQueue(1, admit, clock)
+    queue.submit(job())
+    clock.now += 7
+    taken = queue.take()
+    assert taken is not None
+    assert taken.wait_seconds == 7
+
+
+def test_everybody_learns_how_many_are_ahead() -> None:
+    queue = JobQueue(3, admit)
+    first, second, third = job(), job(), job()
+    for one in (first, second, third):
+        queue.submit(one)
+    assert [queue.ahead_of(one) for one in (first, second, third)] == [0, 1, 2]
+    queue.take()
+    assert [queue.ahead_of(one) for one in (first, second, third)] == [0, 1, 2]
+    second.cancel()
+    assert queue.ahead_of(third) == 1
+
+
+def test_failing_the_waiting_jobs_leaves_the_running_one_alone() -> None:
+    queue = JobQueue(2, admit)
+    running, waiting = job(), job()
+    queue.submit(running)
+    queue.take()
+    queue.submit(waiting)
+    queue.fail_waiting(ShuttingDown("leaving"))
+    assert (running.outcome, waiting.outcome) == (None, Outcome.FAILED)
+    assert queue.depth == 0
+
+
+def test_a_stopped_queue_lets_the_worker_go() -> None:
+    queue = JobQueue(1, admit)
+    queue.stop()
+    assert queue.take() is None
+
+
+def test_a_job_ends_once_and_tells_once() -> None:
+    told = []
+    one = job()
+    one.when_ended(told.append)
+    one.finish(drawn())
+    one.cancel()
+    one.fail(JobFailed("late"))
+    one.finish(drawn())
+    assert one.outcome is Outcome.DONE
+    assert told == [one]
+
+
+@given(
+    limit=st.integers(1, 4),
+    acts=st.lists(st.tuples(st.sampled_from(["submit", "take", "cancel"]), st.integers(0, 9)), max_size=40),
+)
+def test_whatever_happens_the_bound_holds_and_every_wanted_job_is_taken_once_in_order(
+    limit: int, acts: list[tuple[str, int]]
+) -> None:
+    queue = JobQueue(limit, admit)
+    waiting: list[Job] = []
+    for act, which in acts:
+        if act == "submit":
+            new = job()
+            if len(waiting) < limit:
+                queue.submit(new)
+                waiting.append(new)
+            else:
+                with pytest.raises(QueueFull):
+                    queue.submit(new)
+        elif act == "take" and waiting:
+            assert queue.take() is waiting.pop(0)
+        elif act == "cancel" and waiting:
+            waiting.pop(which % len(waiting)).cancel()
+        assert queue.depth == len(waiting)
+
+
+@pytest.mark.parametrize("module", ["jobs", "lifecycle", "worker", "engine", "service"])
+def test_the_inner_modules_import_neither_the_web_nor_pytorch(module: str) -> None:
+    code = (
+        f"import sys, z_image_turbo.{module}; "
+        "print(sorted({'torch', 'diffusers', 'fastapi', 'gradio', 'uvicorn'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=APP, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert found.stdout.strip() == "[]"
