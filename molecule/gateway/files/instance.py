@@ -92,7 +92,9 @@ class Instance(BaseHTTPRequestHandler):
             self.wfile.write(b'data: {"msg": "unexpected_error", "session_not_found": true}\n\n')
             return
         for number in range(MESSAGES):
-            message = json.dumps({"msg": "progress", "number": number, "instance": NAME, "padding": " " * 2000})
+            message = json.dumps(
+                {"msg": "progress", "number": number, "instance": NAME, "padding": " " * 2000}
+            )
             self.wfile.write(f"data: {message}\n\n".encode())
             self.wfile.flush()
             time.sleep(PAUSE)
