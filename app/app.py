@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -41,8 +42,13 @@ def main(arguments: Sequence[str]) -> int:
         except OSError as error:
             sys.stderr.write(f"app.py: temp_dir: {error}\n")
             return EXIT_SETTINGS
+        try:
+            listener = stack.enter_context(bind(settings))
+        except OSError as error:
+            sys.stderr.write(f"app.py: host, port: {settings.host}:{settings.port}: {error}\n")
+            return EXIT_SETTINGS
         prepare_environment(temp_dir)
-        serve(settings, temp_dir)
+        serve(settings, temp_dir, listener)
     return 0
 
 
@@ -54,6 +60,18 @@ def make_temp_dir(settings: Settings, stack: ExitStack) -> Path:
     return settings.temp_dir.resolve()
 
 
+def bind(settings: Settings) -> socket.socket:
+    """Return the socket to listen on later: a port in use is found out before the seconds of importing."""
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
 def prepare_environment(temp_dir: Path) -> None:
     """Set what the libraries read from the environment when they are imported: no network, no telemetry."""
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -62,7 +80,7 @@ def prepare_environment(temp_dir: Path) -> None:
     os.environ["GRADIO_TEMP_DIR"] = str(temp_dir)
 
 
-def serve(settings: Settings, temp_dir: Path) -> None:
+def serve(settings: Settings, temp_dir: Path, listener: socket.socket) -> None:
     """Build the instance and run its server."""
     from z_image_turbo.application import create_application  # noqa: PLC0415 - needs the environment
     from z_image_turbo.engine import DiffusersEngine  # noqa: PLC0415
@@ -72,7 +90,7 @@ def serve(settings: Settings, temp_dir: Path) -> None:
     service = Service(settings, DiffusersEngine(settings))
     server = DrainingServer(create_application(service, temp_dir), service)
     log.info("starting", extra={"release": settings.release, "port": settings.port})
-    server.run()
+    server.run([listener])
     log.info("stopped")
 
 

@@ -34,13 +34,11 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(self, app: FastAPI, service: Service) -> None:
-        """Serve `app` at the address of `service`."""
+        """Serve `app` over `service` on the sockets that `run` is given."""
         settings = service.settings
         super().__init__(
             uvicorn.Config(
                 app,
-                host=settings.host,
-                port=settings.port,
                 log_config=None,
                 access_log=False,
                 proxy_headers=True,

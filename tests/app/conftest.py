@@ -1,4 +1,4 @@
-"""What the tests of the application share. Nothing here, and nothing it starts, talks to the outside world."""
+"""What the tests of the application share. Nothing here talks to the outside world."""
 
 import os
 import sys
@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from scripts.build_tiny_model import build
@@ -110,10 +111,14 @@ def tiny_client(settings_for: MakeSettings, page_dir: Path) -> Iterator[TestClie
         yield opened
 
 
-def open_client(service: Service, page_dir: Path) -> TestClient:
+def create(service: Service, page_dir: Path) -> FastAPI:
     from z_image_turbo.application import create_application  # noqa: PLC0415 - imports Gradio
 
-    return TestClient(create_application(service, page_dir), raise_server_exceptions=False)
+    return create_application(service, page_dir)
+
+
+def open_client(service: Service, page_dir: Path) -> TestClient:
+    return TestClient(create(service, page_dir), raise_server_exceptions=False)
 
 
 @pytest.fixture(scope="session")

@@ -25,11 +25,13 @@ class Instance:
     """A started `app.py`, its settings given by the environment, its port by the flag."""
 
     def __init__(self, python: str, log: Path, settings: Mapping[str, object]) -> None:
-        self.port = free_port()
+        self.port = int(str(settings.get("port", 0))) or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ZIMAGE_")}
-        environment |= {f"ZIMAGE_{name.upper()}": str(value) for name, value in settings.items()}
+        environment |= {
+            f"ZIMAGE_{name.upper()}": str(value) for name, value in settings.items() if name != "port"
+        }
         with log.open("wb") as output:
             self.process = subprocess.Popen(
                 [python, str(APP), "--port", str(self.port)],

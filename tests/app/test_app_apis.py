@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from httpx import Response
+from httpx2 import Response  # what Starlette's test client answers with
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image

@@ -1,6 +1,5 @@
 """The page, seen from the server's side."""
 
-import json
 import re
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def test_every_size_it_offers_can_be_drawn_and_the_first_is_the_default(
         make_order(settings, prompt="a cat", width=width, height=height)
 
 
-def test_a_file_that_was_not_uploaded_is_refused_as_input(steady: TestClient, tmp_path: Path) -> None:
+def test_a_file_that_was_not_uploaded_is_refused_as_input(steady: TestClient) -> None:
     """The page takes no files; this holds the check that mounting leaves off, for the day it does."""
     assert steady.app is not None
     mounted = [route.app for route in steady.app.routes if hasattr(route, "app")]  # type: ignore[attr-defined]
@@ -90,4 +89,3 @@ def test_its_own_queue_never_holds_jobs_back(settings_for: MakeSettings, tmp_pat
     assert isinstance(page, gr.Blocks)
     drawing = [function for function in page.fns.values() if function.api_name == "generate"]
     assert [function.concurrency_limit for function in drawing] == [None]
-    assert json.dumps(page.max_threads)

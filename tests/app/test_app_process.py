@@ -2,9 +2,11 @@
 
 import base64
 import io
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -36,7 +38,7 @@ def test_the_openai_client_gets_a_picture(instance: Instance) -> None:
 def test_the_openai_client_understands_a_refusal(instance: Instance) -> None:
     client = openai.OpenAI(base_url=f"{instance.url}/v1", api_key="none", max_retries=0)
     with pytest.raises(openai.BadRequestError) as refusal:
-        client.images.generate(model="z-image-turbo", prompt="a red fox", size="1000x1000")  # type: ignore[call-overload]
+        client.images.generate(model="z-image-turbo", prompt="a red fox", size="1000x1000")
     assert (refusal.value.code, refusal.value.param) == ("invalid_size", "size")
     assert refusal.value.request_id
 
@@ -62,12 +64,12 @@ def test_the_page_gives_ten_callers_at_once_the_pictures_they_would_get_alone(
 
     def on_the_page(first: int) -> list[tuple[int, bytes]]:
         client = Client(instance.url, verbose=False, download_files=str(tmp_path / str(first)))
-        drawn = [client.predict("a red fox", "128x128", first + i, api_name="/generate") for i in range(3)]
+        drawn = [client.predict("a red fox", "128x128", first + i, api_name="/generate") for i in range(2)]
         return [(seed, Path(path).read_bytes()) for path, seed in drawn]
 
-    expected = {seed: alone(seed) for seed in range(30)}
+    expected = {seed: alone(seed) for seed in range(20)}
     with ThreadPoolExecutor(10) as callers:
-        drawn = dict(pair for pairs in callers.map(on_the_page, range(0, 30, 3)) for pair in pairs)
+        drawn = dict(pair for pairs in callers.map(on_the_page, range(0, 20, 2)) for pair in pairs)
     assert drawn == expected
 
 
@@ -101,44 +103,9 @@ def test_sigterm_finishes_the_accepted_jobs_refuses_new_ones_and_ends_with_statu
         assert refused.headers["Retry-After"]
         assert not running.done()
         assert [running.result(60).status_code, waiting.result(60).status_code] == [200, 200]
-        assert (
-            len(
-                running.result()["data"]
-                if isinstance(running.result(), dict)
-                else running.result().json()["data"]
-            )
-            == 4
-        )
         path, seed = on_the_page.result(60)
         assert (Image.open(path).size, seed) == ((128, 128), 5)
         assert instance.exit_status(12) == 0
-
-
-def test_what_the_drain_cannot_finish_in_time_is_answered_503(start_instance: StartInstance) -> None:
-    instance = start_instance(name="hurried", drain_seconds=0.2)
-    until(instance.ready, 60)
-    cut_off = instance.generate_later(size="1024x1024", n=4)
-    until(lambda: instance.jobs() == 1)
-    begin = time.monotonic()
-    instance.terminate()
-    answer = cut_off.result(20)
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
-    assert instance.exit_status(12) == 0
-    assert time.monotonic() - begin < 12
-
-
-def test_a_second_signal_leaves_at_once(start_instance: StartInstance) -> None:
-    instance = start_instance(name="pressed", drain_seconds=60)
-    until(instance.ready, 60)
-    lost = instance.generate_later(size="1024x1024", n=4)
-    until(lambda: instance.jobs() == 1)
-    instance.terminate()
-    until(lambda: instance.status("/readyz") == 503)
-    begin = time.monotonic()
-    instance.terminate()
-    instance.exit_status(10)
-    assert time.monotonic() - begin < 5
-    assert isinstance(lost.exception(10), httpx.TransportError)
 
 
 def test_sigterm_while_loading_ends_within_seconds(start_instance: StartInstance) -> None:
@@ -155,4 +122,22 @@ def test_a_port_in_use_ends_the_command_with_an_error(
     instance: Instance, start_instance: StartInstance
 ) -> None:
     second = start_instance(name="second", port=instance.port)
-    second.process.kill()
+    assert second.exit_status(60) == 2
+    assert "Address already in use" in second.log.read_text()
+
+
+def test_the_log_is_json_and_every_finished_job_has_its_line(instance: Instance) -> None:
+    instance.generate(seed=1)
+    lines = [json.loads(line) for line in instance.log.read_text().splitlines()]
+    jobs = [line for line in lines if line["message"] == "job done"]
+    assert {"time", "level", "logger", "instance"} <= set(lines[0])
+    assert all(len(line["job"]) == 32 and line["instance"] == "shared" for line in jobs)
+    assert jobs
+
+
+@contextmanager
+def open_tab(instance: Instance) -> Iterator[None]:
+    """Hold the stream that every open tab of the page holds, which never ends by itself."""
+    with httpx.stream("GET", f"{instance.url}/gradio_api/heartbeat/tab", timeout=60) as stream:
+        assert stream.status_code == 200
+        yield

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.app.conftest import MakeSettings, open_client, until
+from tests.app.conftest import MakeSettings, create, open_client, until
 from tests.app.fakes import FakeEngine
 from z_image_turbo.jobs import Job, Outcome, Way
 from z_image_turbo.lifecycle import State
@@ -112,7 +112,7 @@ def test_what_is_cut_off_is_answered_and_not_drawn_on(engine: FakeEngine, ready_
 
 
 def test_who_hangs_up_cancels_the_job(engine: FakeEngine, service: Service, page_dir: Path) -> None:
-    app = open_client(service, page_dir).app
+    app = create(service, page_dir)
     body = json.dumps({"prompt": "a cat"}).encode()
 
     async def call() -> None:
@@ -141,7 +141,7 @@ def test_who_hangs_up_cancels_the_job(engine: FakeEngine, service: Service, page
             "scheme": "http",
             "http_version": "1.1",
         }
-        answered = asyncio.ensure_future(app(scope, receive, send))  # type: ignore[arg-type]
+        answered = asyncio.ensure_future(app(scope, receive, send))
         await asyncio.to_thread(until, lambda: service.queue.running)
         left.set()
         await asyncio.wait_for(answered, 20)

@@ -150,7 +150,7 @@ def test_a_stopped_queue_lets_the_worker_go() -> None:
 
 
 def test_a_job_ends_once_and_tells_once() -> None:
-    told = []
+    told: list[Job] = []
     one = job()
     one.when_ended(told.append)
     one.finish(drawn())
