@@ -77,10 +77,6 @@ class Client:
             connection.close()
 
 
-class Gateway(Client):
-    """A client of the gateway."""
-
-
 def instance(name: str) -> Client:
     """Return a client of an instance itself."""
     return Client(lab.address(name[:-2]), PORTS[name])
@@ -155,10 +151,10 @@ def reload(machine: Host) -> None:
 
 
 @pytest.fixture
-def gateway(machine: Host) -> Gateway:
+def gateway(machine: Host) -> Client:
     """Return a gateway which holds nothing against any instance."""
     reload(machine)
-    return Gateway(lab.address(GATEWAY))
+    return Client(lab.address(GATEWAY))
 
 
 @pytest.fixture

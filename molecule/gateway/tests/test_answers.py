@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import PICTURE, PORTS, Gateway
+from conftest import PICTURE, PORTS, Client
 
 if TYPE_CHECKING:
     from testinfra.host import Host
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "path", ["/", "/healthz", "/config", "/metrics", PICTURE, "/v1/images/generations", "/nothing"]
 )
 def test_every_answer_names_its_request_and_its_instance_once(
-    gateway: Gateway, path: str, request_id: str
+    gateway: Client, path: str, request_id: str
 ) -> None:
     answer = gateway.get(path, X_Request_Id=request_id)
     assert answer.headers.get_all("X-Request-Id") == [request_id]
@@ -26,7 +26,7 @@ def test_every_answer_names_its_request_and_its_instance_once(
 
 
 @pytest.mark.parametrize("given", ["", "two words", '"quoted"', "x" * 129, "a;b", "<script>"])
-def test_what_is_no_identifier_is_replaced(gateway: Gateway, given: str) -> None:
+def test_what_is_no_identifier_is_replaced(gateway: Client, given: str) -> None:
     answer = gateway.get("/", X_Request_Id=given)
     (used,) = answer.headers.get_all("X-Request-Id")
     assert used != given
@@ -34,7 +34,7 @@ def test_what_is_no_identifier_is_replaced(gateway: Gateway, given: str) -> None
     assert dict(answer.json["headers"])["X-Request-Id"] == used
 
 
-def test_instances_are_told_the_truth_about_the_client(gateway: Gateway) -> None:
+def test_instances_are_told_the_truth_about_the_client(gateway: Client) -> None:
     answer = gateway.get(
         "/",
         Host="pictures.example:8443",
@@ -69,18 +69,18 @@ def test_instances_are_told_the_truth_about_the_client(gateway: Gateway) -> None
         "/openapi.json",
     ],
 )
-def test_what_is_for_the_operator_is_closed(gateway: Gateway, path: str) -> None:
+def test_what_is_for_the_operator_is_closed(gateway: Client, path: str) -> None:
     assert gateway.get(path).status == 404
 
 
-def test_health_needs_no_instance_and_readiness_does(gateway: Gateway) -> None:
+def test_health_needs_no_instance_and_readiness_does(gateway: Client) -> None:
     assert (gateway.get("/healthz").status, gateway.get("/healthz").body) == (200, b"ok\n")
     assert gateway.get("/readyz").headers["X-Served-By"] in PORTS
     assert gateway.get("/readyz", X_Behave="backend1-a=full,backend1-b=full").status == 200
     assert gateway.get("/readyz", X_Behave="all=full").status == 503
 
 
-def test_a_request_is_one_line_of_json_in_the_log(gateway: Gateway, machine: Host, request_id: str) -> None:
+def test_a_request_is_one_line_of_json_in_the_log(gateway: Client, machine: Host, request_id: str) -> None:
     gateway.post(X_Request_Id=request_id, User_Agent='quote " and \\ and é'.encode().decode("latin-1"))
     (line,) = machine.run(f"grep -F {request_id} /var/log/nginx/access.log").stdout.splitlines()
     logged = json.loads(line)

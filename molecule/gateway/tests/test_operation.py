@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Gateway, play, reload, start_play, wait_until
+from conftest import Client, play, reload, start_play, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,12 +28,12 @@ def put_right() -> Iterator[None]:
     assert status == 0, said
 
 
-def running(gateway: Gateway) -> str | None:
+def running(gateway: Client) -> str | None:
     """Return the revision of the configuration that runs."""
-    return gateway.get("/healthz").headers["X-Gateway-Config"]
+    return gateway.get("/healthz").headers["X-Client-Config"]
 
 
-def test_reloads_lose_no_request(gateway: Gateway, machine: Host) -> None:
+def test_reloads_lose_no_request(gateway: Client, machine: Host) -> None:
     with ThreadPoolExecutor(1) as pool:
         load = pool.submit(gateway.pictures, 300, 6)
         reloads = 0
@@ -44,7 +44,7 @@ def test_reloads_lose_no_request(gateway: Gateway, machine: Host) -> None:
     assert {answer.status for answer in load.result()} == {200}
 
 
-def test_a_broken_change_names_its_line_and_touches_nothing(gateway: Gateway, machine: Host) -> None:
+def test_a_broken_change_names_its_line_and_touches_nothing(gateway: Client, machine: Host) -> None:
     before = machine.file(CONFIG).sha256sum, running(gateway)
     status, said = play("-e", "gateway_fail_timeout=soon")
     assert status != 0
@@ -55,7 +55,7 @@ def test_a_broken_change_names_its_line_and_touches_nothing(gateway: Gateway, ma
 
 @pytest.mark.usefixtures("put_right")
 def test_a_run_that_was_interrupted_before_the_reload_is_made_good_by_the_next(
-    gateway: Gateway, machine: Host
+    gateway: Client, machine: Host
 ) -> None:
     written, before = machine.file(CONFIG).sha256sum, running(gateway)
     change = ("-e", "gateway_retry_after=6")
@@ -68,7 +68,7 @@ def test_a_run_that_was_interrupted_before_the_reload_is_made_good_by_the_next(
     assert running(gateway) != before
 
 
-def test_instances_that_cannot_be_told_apart_are_refused(gateway: Gateway) -> None:
+def test_instances_that_cannot_be_told_apart_are_refused(gateway: Client) -> None:
     same = {"id": "x", "host": "x", "address": "10.0.0.1", "port": 1}
     twice = json.dumps({"gateway_instances": [same, same]})
     status, said = play("-e", twice)
@@ -77,7 +77,7 @@ def test_instances_that_cannot_be_told_apart_are_refused(gateway: Gateway) -> No
     assert gateway.get("/healthz").status == 200
 
 
-def test_a_killed_nginx_comes_back(gateway: Gateway, machine: Host) -> None:
+def test_a_killed_nginx_comes_back(gateway: Client, machine: Host) -> None:
     def process() -> str:
         return machine.run("systemctl show nginx --property MainPID --value").stdout.strip()
 

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import PICTURE, PORTS, Gateway, runs_of, wait_until
+from conftest import PICTURE, PORTS, Client, runs_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 OPENAI = "/v1/images/generations"
 
 
-def test_the_least_busy_instance_takes_the_next_picture(gateway: Gateway) -> None:
+def test_pictures_are_spread_evenly(gateway: Client) -> None:
     answers = gateway.pictures(9, 9, X_Behave="all=slow")
     assert Counter(answer.instance for answer in answers) == dict.fromkeys(PORTS, 3)
 
 
+@pytest.mark.parametrize("busy", PORTS)
+def test_a_busy_instance_gets_fewer_pictures(gateway: Client, busy: str) -> None:
+    answers = gateway.pictures(30, 3, X_Behave=f"{busy}=slow")
+    assert 1 <= Counter(answer.instance for answer in answers)[busy] <= 5
+
+
 @pytest.mark.parametrize("lossy", PORTS)
 def test_a_picture_that_an_instance_loses_is_made_by_another(
-    gateway: Gateway, lossy: str, request_id: str
+    gateway: Client, lossy: str, request_id: str
 ) -> None:
     names = [f"{request_id}-{number}" for number in PORTS]
     assert {gateway.post(X_Behave=f"{lossy}=drop", X_Request_Id=name).status for name in names} == {200}
@@ -34,7 +40,7 @@ def test_a_picture_that_an_instance_loses_is_made_by_another(
 
 @pytest.mark.parametrize("path", [PICTURE, OPENAI])
 def test_a_picture_that_kills_its_instance_is_begun_twice_and_no_more(
-    gateway: Gateway, path: str, request_id: str
+    gateway: Client, path: str, request_id: str
 ) -> None:
     answer = gateway.post(path, X_Behave="all=drop", X_Request_Id=request_id)
     assert answer.status == 503
@@ -43,7 +49,7 @@ def test_a_picture_that_kills_its_instance_is_begun_twice_and_no_more(
 
 
 @pytest.mark.parametrize("full", PORTS)
-def test_a_full_instance_is_passed_by_and_not_taken_for_dead(gateway: Gateway, full: str) -> None:
+def test_a_full_instance_is_passed_by_and_not_taken_for_dead(gateway: Client, full: str) -> None:
     passed_by = gateway.pictures(24, 4, X_Behave=f"{full}=full")
     assert {answer.status for answer in passed_by} == {200}
     assert full not in {answer.instance for answer in passed_by}
@@ -51,7 +57,7 @@ def test_a_full_instance_is_passed_by_and_not_taken_for_dead(gateway: Gateway, f
     assert Counter(answer.instance for answer in afterwards)[full] == 3
 
 
-def test_when_all_are_full_the_answer_is_that_of_an_instance(gateway: Gateway, request_id: str) -> None:
+def test_when_all_are_full_the_answer_is_that_of_an_instance(gateway: Client, request_id: str) -> None:
     for _ in range(10):
         answer = gateway.post(X_Behave="all=full", X_Request_Id=request_id)
         assert answer.status == 503
@@ -62,14 +68,14 @@ def test_when_all_are_full_the_answer_is_that_of_an_instance(gateway: Gateway, r
     assert gateway.post().status == 200
 
 
-def test_other_errors_of_an_instance_pass_untouched(gateway: Gateway, request_id: str) -> None:
+def test_other_errors_of_an_instance_pass_untouched(gateway: Client, request_id: str) -> None:
     answer = gateway.post(X_Behave="all=invalid", X_Request_Id=request_id)
     assert answer.status == 422
     assert answer.json["invalid"] in PORTS
     assert len(runs_of(request_id)) == 1
 
 
-def test_with_instances_down_every_picture_is_made(gateway: Gateway, stopped: Callable[[str], None]) -> None:
+def test_with_instances_down_every_picture_is_made(gateway: Client, stopped: Callable[[str], None]) -> None:
     for name in list(PORTS)[:2]:
         stopped(name)
     answers = gateway.pictures(20, 4)
@@ -78,7 +84,7 @@ def test_with_instances_down_every_picture_is_made(gateway: Gateway, stopped: Ca
 
 
 def test_with_all_instances_down_each_api_says_so_in_its_own_words(
-    gateway: Gateway, stopped: Callable[[str], None]
+    gateway: Client, stopped: Callable[[str], None]
 ) -> None:
     for name in PORTS:
         stopped(name)
@@ -92,7 +98,7 @@ def test_with_all_instances_down_each_api_says_so_in_its_own_words(
 
 
 def test_service_is_back_as_soon_as_one_instance_is(
-    gateway: Gateway, stopped: Callable[[str], None], backends: dict[str, Host]
+    gateway: Client, stopped: Callable[[str], None], backends: dict[str, Host]
 ) -> None:
     for name in PORTS:
         stopped(name)
@@ -102,7 +108,7 @@ def test_service_is_back_as_soon_as_one_instance_is(
     assert {answer.status for answer in gateway.pictures(12, 4)} == {200}
 
 
-def test_a_host_that_is_cut_off_costs_no_picture(gateway: Gateway, backends: dict[str, Host]) -> None:
+def test_a_host_that_is_cut_off_costs_no_picture(gateway: Client, backends: dict[str, Host]) -> None:
     cut_off = backends["backend1"]
     cut_off.run_expect([0], "ip link set eth0 down")
     try:

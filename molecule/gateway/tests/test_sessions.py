@@ -10,7 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import PICTURE, PORTS, Answer, Gateway
+from conftest import PICTURE, PORTS, Answer, Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ def cookie_of(answer: Answer) -> str | None:
     return SimpleCookie(header)[COOKIE].value if header else None
 
 
-def join(gateway: Gateway, instance: str, session: str) -> str:
+def join(gateway: Client, instance: str, session: str) -> str:
     """Queue a job and return the instance that took it."""
     body = json.dumps({"session_hash": session})
     answer = gateway.post("/gradio_api/queue/join", body, Cookie=f"{COOKIE}={instance}")
@@ -35,7 +35,7 @@ def join(gateway: Gateway, instance: str, session: str) -> str:
 
 
 def messages(
-    gateway: Gateway, instance: str, session: str, count: int = 99
+    gateway: Client, instance: str, session: str, count: int = 99
 ) -> list[tuple[float, dict[str, object]]]:
     """Read messages of a stream, each with the time it took to arrive."""
     connection = HTTPConnection(gateway.address, 80, timeout=10)
@@ -52,7 +52,7 @@ def messages(
     return found
 
 
-def test_a_session_stays_with_its_instance(gateway: Gateway) -> None:
+def test_a_session_stays_with_its_instance(gateway: Client) -> None:
     first = gateway.get("/")
     assert cookie_of(first) == first.instance
     for _ in range(12):
@@ -61,11 +61,11 @@ def test_a_session_stays_with_its_instance(gateway: Gateway) -> None:
         assert cookie_of(answer) is None
 
 
-def test_new_sessions_are_spread(gateway: Gateway) -> None:
+def test_new_sessions_are_spread(gateway: Client) -> None:
     assert {gateway.get("/").instance for _ in range(12)} == set(PORTS)
 
 
-def test_the_cookie_is_for_the_page_alone_and_hidden_from_scripts(gateway: Gateway) -> None:
+def test_the_cookie_is_for_the_page_alone_and_hidden_from_scripts(gateway: Client) -> None:
     morsel = SimpleCookie(gateway.get("/").headers["Set-Cookie"])[COOKIE]
     assert (morsel["path"], morsel["httponly"], morsel["samesite"]) == ("/", True, "Lax")
     assert gateway.post(PICTURE).headers["Set-Cookie"] is None
@@ -75,7 +75,7 @@ def test_the_cookie_is_for_the_page_alone_and_hidden_from_scripts(gateway: Gatew
 @pytest.mark.parametrize(
     "forged", ["nobody", "", "ui_new", "api", "127.0.0.1:22", "../../x", "a" * 3000, '"{$host}"']
 )
-def test_a_forged_cookie_gives_a_new_session(gateway: Gateway, forged: str) -> None:
+def test_a_forged_cookie_gives_a_new_session(gateway: Client, forged: str) -> None:
     answer = gateway.get("/", Cookie=f"{COOKIE}={forged}")
     assert answer.status == 200
     assert answer.instance in PORTS
@@ -84,7 +84,7 @@ def test_a_forged_cookie_gives_a_new_session(gateway: Gateway, forged: str) -> N
 
 @pytest.mark.parametrize("away", PORTS)
 def test_a_client_with_a_fixed_cookie_meets_one_stand_in(
-    gateway: Gateway, stopped: Callable[[str], None], away: str
+    gateway: Client, stopped: Callable[[str], None], away: str
 ) -> None:
     stopped(away)
     stand_ins = set()
@@ -102,7 +102,7 @@ def test_a_client_with_a_fixed_cookie_meets_one_stand_in(
 
 
 def test_a_browser_moves_to_the_stand_in_with_its_cookie(
-    gateway: Gateway, stopped: Callable[[str], None]
+    gateway: Client, stopped: Callable[[str], None]
 ) -> None:
     stopped("backend2-a")
     answer = gateway.get("/", Cookie=f"{COOKIE}=backend2-a")
@@ -110,7 +110,7 @@ def test_a_browser_moves_to_the_stand_in_with_its_cookie(
     assert cookie_of(answer) == answer.instance != "backend2-a"
 
 
-def test_messages_of_a_stream_arrive_one_by_one(gateway: Gateway) -> None:
+def test_messages_of_a_stream_arrive_one_by_one(gateway: Client) -> None:
     join(gateway, "backend1-b", "streamed")
     times = [time for time, _ in messages(gateway, "backend1-b", "streamed")]
     assert len(times) == 4
@@ -120,7 +120,7 @@ def test_messages_of_a_stream_arrive_one_by_one(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("host", ["backend1", "backend2"])
 @pytest.mark.parametrize("cookie", PORTS)
-def test_a_file_is_asked_of_the_host_that_its_path_names(gateway: Gateway, host: str, cookie: str) -> None:
+def test_a_file_is_asked_of_the_host_that_its_path_names(gateway: Client, host: str, cookie: str) -> None:
     for name in ("0a1b/picture.png", "0a1b/%E5%9B%BE.png"):
         answer = gateway.get(f"{FILES}/{host}/{name}", Cookie=f"{COOKIE}={cookie}")
         assert answer.instance.startswith(host)
@@ -130,7 +130,7 @@ def test_a_file_is_asked_of_the_host_that_its_path_names(gateway: Gateway, host:
 
 @pytest.mark.parametrize("away", ["backend1-a", "backend1-b"])
 def test_a_file_is_served_by_the_other_instance_of_its_host(
-    gateway: Gateway, stopped: Callable[[str], None], away: str
+    gateway: Client, stopped: Callable[[str], None], away: str
 ) -> None:
     stopped(away)
     for _ in range(6):
@@ -138,7 +138,7 @@ def test_a_file_is_served_by_the_other_instance_of_its_host(
         assert answer.instance == ("backend1-b" if away.endswith("a") else "backend1-a")
 
 
-def test_scripts_of_the_page_come_from_the_cache(gateway: Gateway, request_id: str) -> None:
+def test_scripts_of_the_page_come_from_the_cache(gateway: Client, request_id: str) -> None:
     path = f"/assets/{request_id}.js"
     answers = [gateway.get(path) for _ in range(5)]
     assert {(answer.status, answer.body) for answer in answers} == {(200, answers[0].body)}
@@ -147,7 +147,7 @@ def test_scripts_of_the_page_come_from_the_cache(gateway: Gateway, request_id: s
     assert gateway.get(path, Accept_Encoding="gzip").headers["Content-Encoding"] == "gzip"
 
 
-def test_an_upgrade_is_passed_on_only_where_it_is_asked_for(gateway: Gateway) -> None:
+def test_an_upgrade_is_passed_on_only_where_it_is_asked_for(gateway: Client) -> None:
     asked = dict(gateway.get("/", Connection="Upgrade", Upgrade="websocket").json["headers"])
     assert (asked["Connection"].lower(), asked["Upgrade"]) == ("upgrade", "websocket")
     plain = dict(gateway.get("/").json["headers"])
