@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FAILED_MESSAGE = "This instance has failed; try again."
+
 
 class JobDropped(Exception):  # noqa: N818 - not an error: the job was cancelled or cut off while being drawn
     """Ends the drawing of a job that nobody waits for any more."""
@@ -66,7 +68,7 @@ class Worker:
         except Exception as error:
             log.exception("the worker ends; this instance must be restarted")
             self._lifecycle.move(State.FAILED, _reason(error))
-            self._queue.fail_waiting(InstanceFailed("This instance has failed; try again."))
+            self._queue.fail_waiting(InstanceFailed(FAILED_MESSAGE))
 
     def _get_ready(self) -> None:
         begin = self._clock()
@@ -100,7 +102,6 @@ class Worker:
             log.warning("job failed: %s", error.message, extra={"job": job.id})
             job.fail(error)
         except DeviceLost:
-            job.fail(InstanceFailed("This instance has lost its device; try again."))
             raise
         except Exception:
             job.run_seconds = self._clock() - begin
@@ -110,6 +111,7 @@ class Worker:
             job.run_seconds = self._clock() - begin
             job.finish(images)
         finally:
+            job.fail(InstanceFailed(FAILED_MESSAGE))  # only if it has not ended: nobody is left waiting
             self._queue.release(job)
 
 

@@ -288,6 +288,15 @@ def test_a_lost_device_fails_the_instance_and_every_waiting_job(
     assert envelope(client.post(OPENAI, json={"prompt": "late"}))["word"] == "instance_failed"
 
 
+def test_even_a_bug_in_the_worker_leaves_no_caller_waiting(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("z_image_turbo.worker.JobFailed", None)
+    answer = client.post(OPENAI, json={"prompt": "a bug"})
+    assert envelope(answer)["word"] == "instance_failed"
+    until(lambda: client.get("/livez").status_code == 503)
+
+
 def test_progress_follows_the_running_job_and_is_zero_when_idle(
     client: TestClient, engine: FakeEngine, service: Service, later: Later
 ) -> None:
