@@ -1,0 +1,31 @@
+# What a person types. `make` alone lists it.
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+ENGINE      ?= podman
+PROMPT      ?= a lighthouse at dawn
+export ENGINE
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help demo demo-down test lint lock
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## the whole service on local hosts, and a picture through its gateway
+	@scripts/bootstrap
+	@python scripts/demo.py --prompt '$(PROMPT)'
+
+demo-down: ## remove the local hosts of the demo
+	@scripts/bootstrap
+	@ansible-playbook playbooks/local_hosts.yml -i inventories/demo -e local_hosts_state=absent
+
+test: ## everything that CI runs
+	@scripts/bootstrap test
+	@scripts/test
+
+lint: ## the static checks alone
+	@scripts/bootstrap
+	@scripts/lint
+
+lock: ## renew the lock files from requirements*.in
+	@scripts/lock
