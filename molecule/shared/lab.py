@@ -48,20 +48,31 @@ def address(host: str) -> str:
 
 
 def play(
-    playbook: str, limit: str, *, tags: str = "all", env: dict[str, str] | None = None, **variables: object
+    playbook: str,
+    limit: str,
+    *,
+    inventory: Path = INVENTORY,
+    tags: str = "all",
+    env: dict[str, str] | None = None,
+    **variables: object,
 ) -> Play:
     """Run a playbook on hosts of the lab, with extra variables, and return what came of it."""
     done = subprocess.run(
         [
             Path(sys.executable).with_name("ansible-playbook"),
             playbook,
-            f"--inventory={INVENTORY}",
+            f"--inventory={inventory}",
             f"--limit={limit}",
             f"--tags={tags}",
             f"--extra-vars={json.dumps(variables)}",
         ],
         cwd=ROOT,
-        env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_FORCE_COLOR": "0", **(env or {})},
+        env={
+            **os.environ,
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+            "ANSIBLE_FORCE_COLOR": "0",
+            **(env or {}),
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 HEADER = ("INSTANCE", "ADDRESS", "STATE", "RELEASE")
 
@@ -17,7 +19,9 @@ def status_table(answers: Iterable[Mapping[str, Any]]) -> list[str]:
     """
     rows = [HEADER, *(_row(answer) for answer in answers)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
 
 
 def _row(answer: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -104,7 +104,7 @@ class Supervisor:
 
     def start(self, name: str) -> None:
         """Start a program and do not wait."""
-        self.rpc.startProcess(name, False)  # noqa: FBT003 - the interface knows positions only
+        self.rpc.startProcess(name, False)
 
     def add(self, name: str) -> None:
         """Take a program over from the configuration and start it."""
@@ -218,7 +218,9 @@ def main() -> None:
     except Fault as error:
         module.fail_json(msg=f"supervisord refuses: {error.faultString}", actions=actions)
     except OSError as error:
-        module.fail_json(msg=f"supervisord does not answer on {module.params['socket']}: {error}", actions=actions)
+        module.fail_json(
+            msg=f"supervisord does not answer on {module.params['socket']}: {error}", actions=actions
+        )
     module.exit_json(changed=bool(actions), actions=actions)
 
 

@@ -17,7 +17,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer 503 while it starts, then 200."""
         ready = time.monotonic() - STARTED > START_SECONDS
-        body = {"instance": os.environ["ZIMAGE_NAME"], "release": os.environ["ZIMAGE_RELEASE"], "uid": os.getuid()}
+        body = {
+            "instance": os.environ["ZIMAGE_NAME"],
+            "release": os.environ["ZIMAGE_RELEASE"],
+            "uid": os.getuid(),
+        }
         self.send_response(200 if ready else 503)
         self.end_headers()
         self.wfile.write(json.dumps(body).encode())
@@ -26,5 +30,4 @@ class Handler(BaseHTTPRequestHandler):
 if os.environ.get("ZIMAGE_BROKEN"):
     sys.exit("this configuration does not work")
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-print("listening", flush=True)
 ThreadingHTTPServer(("0.0.0.0", int(sys.argv[2])), Handler).serve_forever()
