@@ -111,6 +111,10 @@ def inventory_errors(
         errors.append("The inventory has no GPU host: the group 'gpu' is empty or missing.")
     if not gateways:
         errors.append("The inventory has no gateway: the group 'gateways' is empty or missing.")
+    for variables in gateways:
+        if not variables.get("address"):
+            host = variables["inventory_hostname"]
+            errors.append(f"{host}: address is missing: a gateway needs an IP address or a host name")
     everywhere: list[Instance] = []
     for variables in gpu_hosts:
         try:
@@ -167,6 +171,7 @@ def _instance(host: Host, index: int, overrides: Mapping[str, Any]) -> Instance:
         raise PlanError(
             host.name, f"{where}.name", name, "use small letters, digits and single dashes, a letter first"
         )
+    port = _whole(host.name, f"{where}.port", overrides.get("port", host.base_port + index), 1024, 65535)
     gpu = overrides.get("gpu", index % host.gpus if host.gpus else None)
     if gpu is not None and not host.gpus:
         raise PlanError(host.name, f"{where}.gpu", gpu, "the host has no GPU (gpus is 0)")
@@ -176,9 +181,8 @@ def _instance(host: Host, index: int, overrides: Mapping[str, Any]) -> Instance:
         "name": name,
         "program": PROGRAM_PREFIX + name,
         "address": host.address,
-        "port": _whole(
-            host.name, f"{where}.port", overrides.get("port", host.base_port + index), 1024, 65535
-        ),
+        "port": port,
+        "endpoint": f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}",
         "gpu": None if gpu is None else _whole(host.name, f"{where}.gpu", gpu, 0, host.gpus - 1),
         "weight": _whole(host.name, f"{where}.weight", overrides.get("weight", 1), 1, 100),
         "log": f"{LOG_FOLDER}/{name}.log",

@@ -29,7 +29,7 @@ def _row(answer: Mapping[str, Any]) -> tuple[str, str, str, str]:
     instance = answer["item"]
     body = answer.get("json") or {}
     state = body.get("status") or f"down ({answer.get('msg', 'no answer')})"
-    return instance["id"], f"{instance['address']}:{instance['port']}", state, body.get("release", "-")
+    return instance["id"], instance["endpoint"], state, body.get("release", "-")
 
 
 class FilterModule:

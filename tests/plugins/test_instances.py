@@ -102,5 +102,18 @@ def test_two_hosts_cannot_share_an_address_and_port() -> None:
     assert "gpu2-a" in error
 
 
+def test_a_gateway_needs_an_address() -> None:
+    assert inventory_errors([host("gpu1")], [{"inventory_hostname": "gw1"}]) == [
+        "gw1: address is missing: a gateway needs an IP address or a host name"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "endpoint"), [("10.0.0.1", "10.0.0.1:7861"), ("2001:db8::1", "[2001:db8::1]:7861")]
+)
+def test_an_instance_has_an_endpoint_for_urls(address: str, endpoint: str) -> None:
+    assert instances(1, "gpu1", address)[0]["endpoint"] == endpoint
+
+
 def test_a_right_inventory_has_no_errors() -> None:
     assert inventory_errors([host("gpu1", instances=3), host("gpu2")], [host("gw1")]) == []

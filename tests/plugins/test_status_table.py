@@ -6,8 +6,8 @@ from plugins.filter.status_table import status_table
 
 
 def test_every_instance_has_an_aligned_row_with_its_state() -> None:
-    first = {"id": "gpu1-a", "address": "10.0.0.1", "port": 7861}
-    second = {"id": "gpu10-b", "address": "10.0.0.10", "port": 7862}
+    first = {"id": "gpu1-a", "endpoint": "10.0.0.1:7861"}
+    second = {"id": "gpu10-b", "endpoint": "10.0.0.10:7862"}
     table = status_table(
         [
             {"item": first, "json": {"status": "ready", "release": "0123456789ab"}},

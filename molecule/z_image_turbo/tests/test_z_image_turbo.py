@@ -64,8 +64,9 @@ def test_a_killed_instance_is_back_by_itself(host):
 
 def test_instances_come_back_when_supervisord_is_killed_and_none_is_left_without_it(host):
     host.check_output("systemctl kill --kill-who=main --signal=KILL supervisor")
+    # where the kernel does not tell systemd that the last process is gone, it waits for its time limit
     lab.wait_until(
-        lambda: len(pids(host)) == len(PORTS) and all(answer(host, port) for port in PORTS.values())
+        lambda: len(pids(host)) == len(PORTS) and all(answer(host, port) for port in PORTS.values()), 90
     )
     assert host.check_output("pgrep --count --full '[a]pp.py'") == str(len(PORTS))
 
