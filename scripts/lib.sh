@@ -34,25 +34,27 @@ find_python() {
 
 # Make .venv from the two lock files; again whenever one of them changes.
 make_environment() {
-  stamp=$(cat "$app_lock" "$dev_lock" | sha256sum)
-  [ "$(cat .venv/.complete 2>/dev/null)" != "$stamp" ] || return 0
+  local locks
+  locks=$(cat "$app_lock" "$dev_lock" | sha256sum)
+  [ "$(cat .venv/.complete 2>/dev/null)" != "$locks" ] || return 0
   say "virtual environment .venv (two minutes)"
   rm -rf .venv
   "$1" -m venv .venv
   fetch_wheels
   install_locked --no-index --find-links "$wheels" --requirement "$app_lock"
   install_locked --requirement "$dev_lock"
-  printf '%s\n' "$stamp" >.venv/.complete
+  printf '%s\n' "$locks" >.venv/.complete
 }
 
 install_locked() {
-  .venv/bin/pip install --quiet --disable-pip-version-check --no-deps --require-hashes "$@"
+  .venv/bin/pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes "$@"
 }
 
 # Download what the hosts install, once for all of them.
 fetch_wheels() {
-  stamp=$(sha256sum <"$app_lock")
-  [ "$(cat "$wheels/.complete" 2>/dev/null)" != "$stamp" ] || return 0
+  local lock
+  lock=$(sha256sum <"$app_lock")
+  [ "$(cat "$wheels/.complete" 2>/dev/null)" != "$lock" ] || return 0
   say "wheels of the application (300 MB)"
   mkdir -p "$wheels"
   # PyTorch's CPU build is not on PyPI: from the places that pip knows already, else from PyTorch's own index.
@@ -60,7 +62,7 @@ fetch_wheels() {
   download --no-index --requirement "$wheels/torch.txt" 2>/dev/null \
     || download --index-url "$torch_index" --requirement "$wheels/torch.txt"
   download --find-links "$wheels" --requirement "$app_lock"
-  printf '%s\n' "$stamp" >"$wheels/.complete"
+  printf '%s\n' "$lock" >"$wheels/.complete"
 }
 
 download() {

@@ -27,7 +27,7 @@ def ready(host, port):
 
 @pytest.fixture
 def users(url):
-    """Four users who ask for one picture after the other; returns how their requests ended."""
+    """Two users who ask for one picture after the other; returns how their requests ended."""
     ended, stop = Counter(), threading.Event()
 
     def ask(seed):
@@ -36,7 +36,7 @@ def users(url):
                 body = {"prompt": "a user", "seed": seed, "width": 256, "height": 256}
                 ended[client.post("/sdapi/v1/txt2img", json=body).status_code] += 1
 
-    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(4)]
+    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(2)]
     for thread in threads:
         thread.start()
     yield ended
@@ -90,26 +90,3 @@ def test_the_access_log_names_instance_and_request(url):
     gateway = testinfra.get_host(lab.hosts("gateways")[0])
     line = lab.wait_until(lambda: gateway.run("grep find-me /var/log/nginx/access.log").stdout)
     assert json.loads(line.splitlines()[-1])["instance"].startswith("gpu")
-
-
-WRONG = {
-    "a count of 0": ({"instances": 0}, "gpu1: instances is 0"),
-    "a port twice": ({"instances": [{"port": 7861}, {"port": 7861}]}, "port 7861 is there 2 times"),
-    "an unknown key": ({"instances": [{"prot": 1}]}, "unknown key 'prot'"),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_inventory_is_refused_before_any_host_is_touched(wrong):
-    variables, message = WRONG[wrong]
-    play = lab.play("site.yml", "gpu:gateways", **variables)
-    assert play.rc != 0
-    assert message in play.output
-    assert "Gathering Facts" not in play.output
-
-
-def test_an_empty_inventory_is_refused(tmp_path):
-    play = lab.play("site.yml", "all", inventory=tmp_path)
-    assert play.rc != 0
-    assert "no gateway" in play.output
-    assert "no GPU host" in play.output
