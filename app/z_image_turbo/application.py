@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from z_image_turbo.api import health, openai, sdapi
+from z_image_turbo.api.callers import TrustedProxies
 from z_image_turbo.api.errors import add_error_handlers
 from z_image_turbo.api.scope import RequestScope
 from z_image_turbo.metrics import Metrics
@@ -35,6 +36,7 @@ def create_application(service: Service, temp_dir: Path) -> FastAPI:
     app.state.service = service
     app.state.metrics = Metrics(service)
     app.add_middleware(RequestScope, instance=service.settings.name)
+    app.add_middleware(TrustedProxies, settings=service.settings)
     add_error_handlers(app)
     for part in (health, openai, sdapi):
         app.include_router(part.router, max_body_size=BODY_BYTES)

@@ -62,6 +62,13 @@ class CallerGone(ServiceError):
     word = "caller_gone"
 
 
+class Cancelled(ServiceError):
+    """The caller gave the job up by another call, while this one was waiting for it."""
+
+    status = 409
+    word = "cancelled"
+
+
 class JobFailed(ServiceError):
     """The engine failed on this job, for a reason that is in the log."""
 
@@ -89,9 +96,16 @@ class ModelLoading(Refused):
 
 
 class QueueFull(Refused):
-    """As many jobs wait as may."""
+    """As many jobs, or as much work, wait as may."""
 
     word = "queue_full"
+
+
+class CallerQueueFull(Refused):
+    """As many jobs of this caller wait as may; another instance would be no help."""
+
+    status = 429
+    word = "caller_queue_full"
 
 
 class ShuttingDown(Refused):

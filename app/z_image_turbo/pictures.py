@@ -50,9 +50,14 @@ class Order:
         )
 
     @property
+    def steps_drawn(self) -> int:
+        """How many steps the engine really takes."""
+        return self.steps
+
+    @property
     def work(self) -> float:
         """Relative cost, in million pixel steps; it grows a little faster than that above 1024x1024."""
-        return self.width * self.height * self.steps * self.count / 1e6
+        return self.width * self.height * self.steps_drawn * self.count / 1e6
 
 
 def read_size(text: str) -> tuple[int, int]:

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="proxies whose X-Forwarded-* headers count, comma separated, * for all"
     )
+    principal_header: str = Field(
+        "X-Principal",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="header by which those proxies name the caller; from others it does not count, and the "
+        "address is the caller",
+    )
     name: str = Field(
         default_factory=lambda read: f"z-image-turbo-{read['port']}",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
@@ -79,6 +85,14 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, description="CPU threads of PyTorch; 0 leaves the choice to it")
 
     queue_max: int = Field(32, ge=1, description="jobs that may wait; one more is refused with 503")
+    caller_max: int = Field(
+        24, ge=1, description="jobs of one caller that may wait; more are refused with 429"
+    )
+    work_max: float = Field(
+        512,
+        gt=0,
+        description="work that may wait, in million pixels x steps; 8.4 is a picture of 1024x1024 in 8 steps",
+    )
     drain_seconds: float = Field(
         120, ge=0, description="longest time to finish accepted jobs after the signal to stop"
     )

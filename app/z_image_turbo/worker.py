@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from z_image_turbo.engine import Engine
-    from z_image_turbo.jobs import Job, JobQueue
+    from z_image_turbo.job_queue import JobQueue
+    from z_image_turbo.jobs import Job
     from z_image_turbo.lifecycle import Lifecycle
     from z_image_turbo.pictures import Order
 
@@ -92,6 +93,7 @@ class Worker:
                 raise JobDropped
             job.step = step
 
+        log.info("job started", extra=job.facts() | {"wait_seconds": round(job.wait_seconds, 3)})
         begin = self._clock()
         try:
             images = self._engine.draw(job.order.pictures, on_step)
@@ -99,13 +101,13 @@ class Worker:
             job.run_seconds = self._clock() - begin
         except ServiceError as error:
             job.run_seconds = self._clock() - begin
-            log.warning("job failed: %s", error.message, extra={"job": job.id})
+            log.warning("job failed: %s", error.message, extra=job.facts())
             job.fail(error)
         except DeviceLost:
             raise
         except Exception:
             job.run_seconds = self._clock() - begin
-            log.exception("job failed", extra={"job": job.id})
+            log.exception("job failed", extra=job.facts())
             job.fail(JobFailed(f"The picture could not be made; the log tells why under job {job.id}."))
         else:
             job.run_seconds = self._clock() - begin

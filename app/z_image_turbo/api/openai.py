@@ -10,7 +10,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from z_image_turbo.api.parts import ServiceOf, as_base64_pngs, images_unless_gone
+from z_image_turbo.api.parts import CallerOf, ServiceOf, as_base64_pngs, images_unless_gone
 from z_image_turbo.errors import InvalidRequest, NotServed, UnknownModel
 from z_image_turbo.jobs import Way
 from z_image_turbo.pictures import Order, make_order, read_size
@@ -36,7 +36,9 @@ class Generation(BaseModel):
 
 
 @router.post("/images/generations")
-async def generate(wanted: Generation, request: Request, service: ServiceOf) -> dict[str, Any]:
+async def generate(
+    wanted: Generation, request: Request, service: ServiceOf, caller: CallerOf
+) -> dict[str, Any]:
     """Draw pictures and answer with all of them."""
     settings = service.settings
     if wanted.model not in {None, settings.model_name}:
@@ -44,7 +46,7 @@ async def generate(wanted: Generation, request: Request, service: ServiceOf) -> 
     if wanted.response_format not in {None, "b64_json"}:
         raise InvalidRequest("must be b64_json.", field="response_format")
     order = _order(wanted, settings)
-    job = service.submit(order, Way.OPENAI)
+    job = service.submit(order, Way.OPENAI, caller)
     images = await images_unless_gone(request, job)
     return {
         "created": int(time.time()),

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from PIL.Image import Image
 
+from z_image_turbo.api.callers import caller_of
 from z_image_turbo.encoding import as_png
 from z_image_turbo.errors import CallerGone
 from z_image_turbo.jobs import Job
@@ -19,7 +20,13 @@ def _service(request: Request) -> Service:
     return service
 
 
+def _caller(request: Request) -> str:
+    address = request.client.host if request.client else None
+    return caller_of(request.headers, address, _service(request).settings)
+
+
 ServiceOf = Annotated[Service, Depends(_service)]
+CallerOf = Annotated[str, Depends(_caller)]
 
 
 async def images_unless_gone(request: Request, job: Job) -> Sequence[Image]:

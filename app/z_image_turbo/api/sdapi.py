@@ -12,7 +12,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from z_image_turbo.api.parts import ServiceOf, as_base64_pngs, images_unless_gone
+from z_image_turbo.api.parts import CallerOf, ServiceOf, as_base64_pngs, images_unless_gone
 from z_image_turbo.errors import InvalidRequest, NotServed, UnknownModel
 from z_image_turbo.jobs import Way
 from z_image_turbo.pictures import Order, make_order, round_to_grid
@@ -46,10 +46,12 @@ class TextToImage(BaseModel):
 
 
 @router.post("/txt2img")
-async def txt2img(wanted: TextToImage, request: Request, service: ServiceOf) -> dict[str, Any]:
+async def txt2img(
+    wanted: TextToImage, request: Request, service: ServiceOf, caller: CallerOf
+) -> dict[str, Any]:
     """Draw pictures and answer with all of them."""
     order = _order(wanted, service.settings)
-    job = service.submit(order, Way.SDAPI)
+    job = service.submit(order, Way.SDAPI, caller)
     images = await images_unless_gone(request, job)
     return {
         "images": [] if wanted.send_images is False else await as_base64_pngs(images),
