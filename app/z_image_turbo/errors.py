@@ -48,6 +48,13 @@ class NotServed(ServiceError):
     word = "not_found"
 
 
+class NotImplementedHere(ServiceError):
+    """The call is known, and nothing is behind it."""
+
+    status = 501
+    word = "not_implemented"
+
+
 class UnknownModel(ServiceError):
     """The request names a model that this instance does not hold."""
 
@@ -73,6 +80,12 @@ class JobFailed(ServiceError):
     """The engine failed on this job, for a reason that is in the log."""
 
     word = "job_failed"
+
+
+class BrokenPicture(ServiceError):
+    """What was drawn is no picture: not a number, or black all over."""
+
+    word = "broken_picture"
 
 
 class OutOfMemory(ServiceError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from concurrent.futures import Future, InvalidStateError
 from enum import Enum
@@ -51,9 +52,12 @@ class Job:
         self.task = task or self.id
         self.request = request_id.get()
         self.step = 0  # steps done, for those who show progress
+        self.accepted = time.time()  # for people
         self.submitted = 0.0  # by the queue's clock
         self.wait_seconds = 0.0  # from then until the worker took it
         self.run_seconds = 0.0  # of the engine's work
+        self.preview_steps: frozenset[int] = frozenset()  # after which somebody wants to see the pictures
+        self._previews: list[Callable[[Sequence[Image]], None]] = []
         self._future: Future[Sequence[Image]] = Future()
 
     async def images(self) -> Sequence[Image]:
@@ -91,6 +95,16 @@ class Job:
     def cancel(self) -> None:
         """Give the job up; does nothing when it has ended."""
         self._future.cancel()
+
+    def when_previewed(self, steps: frozenset[int], call: Callable[[Sequence[Image]], None]) -> None:
+        """Have `call` called on the worker's thread with the pictures as they are after each of `steps`."""
+        self._previews.append(call)
+        self.preview_steps |= steps
+
+    def show(self, images: Sequence[Image]) -> None:
+        """Hand the unfinished pictures to those who asked for them."""
+        for call in self._previews:
+            call(images)
 
     def facts(self) -> dict[str, object]:
         """Return what a log line about this job says; never the prompt."""

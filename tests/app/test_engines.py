@@ -7,7 +7,7 @@ from PIL import ImageChops
 from PIL.Image import Image
 
 from tests.app.fakes import FakeEngine
-from z_image_turbo.engine import Engine
+from z_image_turbo.engine import Engine, Preview
 from z_image_turbo.pictures import Picture
 
 
@@ -28,7 +28,7 @@ def picture(seed: int, width: int = 96, steps: int = 3) -> Picture:
 
 
 def draw(engine: Engine, pictures: Sequence[Picture]) -> list[Image]:
-    return engine.draw(pictures, lambda _: None)
+    return engine.draw(pictures, lambda *_: None)
 
 
 def difference(one: Image, other: Image) -> int:
@@ -54,14 +54,14 @@ def test_a_picture_is_the_same_alone_and_in_a_batch(any_engine: Engine) -> None:
 
 def test_every_step_is_told(any_engine: Engine) -> None:
     told: list[int] = []
-    any_engine.draw([picture(1, steps=4)], told.append)
+    any_engine.draw([picture(1, steps=4)], lambda step, _: told.append(step))
     assert told == [1, 2, 3, 4]
 
 
 def test_a_drawing_can_be_stopped_at_a_step_and_the_next_one_is_right(any_engine: Engine) -> None:
     before = draw(any_engine, [picture(1)])[0]
 
-    def stop(step: int) -> None:
+    def stop(step: int, _: Preview) -> None:
         if step == 2:
             raise Stop
 

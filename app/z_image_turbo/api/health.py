@@ -22,13 +22,13 @@ def _metrics(request: Request) -> Metrics:
     return metrics
 
 
-@router.get("/livez")
+@router.api_route("/livez", methods=["GET", "HEAD"])
 async def livez(service: ServiceOf) -> JSONResponse:
     """Answer 200 unless the instance must be restarted."""
     return JSONResponse(_condition(service), OK if service.live else UNAVAILABLE)
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=["GET", "HEAD"])
 async def readyz(service: ServiceOf) -> JSONResponse:
     """Answer 200 while the instance takes jobs."""
     ready = service.live and service.lifecycle.state is State.READY
