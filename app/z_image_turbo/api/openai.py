@@ -80,8 +80,8 @@ async def edit(request: Request, service: ServiceOf, caller: CallerOf) -> dict[s
 
 @router.get("/models")
 async def models(service: ServiceOf) -> dict[str, Any]:
-    """List the one model, under each of its names."""
-    return {"object": "list", "data": [_model(name) for name in service.settings.model_names]}
+    """List the one model; its aliases are for those who ask for them."""
+    return {"object": "list", "data": [_model(service.settings.model_name)]}
 
 
 @router.get("/models/{name:path}")
