@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from z_image_turbo.api import health, nothing, openai, sdapi, sdapi_lists, sdapi_state
+from z_image_turbo.api import health, nothing, openai, operator, sdapi, sdapi_lists, sdapi_state
 from z_image_turbo.api.callers import TrustedProxies
 from z_image_turbo.api.errors import add_error_handlers
 from z_image_turbo.api.scope import RequestScope
@@ -40,7 +40,7 @@ def create_application(service: Service, temp_dir: Path) -> FastAPI:
     add_error_handlers(app)
     for drawing in (openai, sdapi):
         app.include_router(drawing.upload_router, max_body_size=service.settings.upload_bytes_max)
-    for part in (health, openai, sdapi, sdapi_state, sdapi_lists, nothing):
+    for part in (health, operator, openai, sdapi, sdapi_state, sdapi_lists, nothing):
         app.include_router(part.router, max_body_size=BODY_BYTES)
     mount_page(app, service, temp_dir)  # last: it answers everything that nothing above does
     return app

@@ -127,6 +127,26 @@ class ShuttingDown(Refused):
     word = "shutting_down"
 
 
+class Paused(Refused):
+    """The operator has asked the instance to take no jobs for a while."""
+
+    word = "paused"
+
+
+class NotAllowed(ServiceError):
+    """The call is not for this caller."""
+
+    status = 403
+    word = "permission_denied"
+
+
+class NotNow(ServiceError):
+    """The state of the instance does not allow this call."""
+
+    status = 409
+    word = "conflict"
+
+
 class InstanceFailed(Refused):
     """The instance is broken and waits to be restarted."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from z_image_turbo.errors import Refused, ShuttingDown
+from z_image_turbo.errors import NotNow, Refused, ShuttingDown
 from z_image_turbo.job_queue import Bounds, JobQueue
 from z_image_turbo.jobs import NOBODY, Job, Way
 from z_image_turbo.lifecycle import Lifecycle, State
@@ -76,6 +76,17 @@ class Service:
             if task in {None, job.task}:
                 job.cancel()
 
+    def pause(self) -> None:
+        """Take no more jobs until `resume`; those accepted go on. Raise `NotNow` unless ready."""
+        self._move(State.PAUSED, "paused by the operator")
+
+    def resume(self) -> None:
+        """Take jobs again; raise `NotNow` unless paused or ready."""
+        if self.lifecycle.state is not State.LOADING:
+            self._move(State.READY, "accepting jobs")
+        else:
+            raise NotNow("The model is still being loaded.")
+
     def begin_drain(self, reason: str) -> None:
         """Take no more jobs; those accepted go on."""
         self.lifecycle.move(State.DRAINING, reason)
@@ -87,6 +98,10 @@ class Service:
         self.queue.fail_waiting(error)
         if running is not None:
             running.fail(error)
+
+    def _move(self, state: State, reason: str) -> None:
+        if not self.lifecycle.move(state, reason) and self.lifecycle.state is not state:
+            raise NotNow(f"The instance is {self.lifecycle.state.value}.")
 
     @property
     def live(self) -> bool:

@@ -92,3 +92,50 @@ def test_accept_start_and_end_of_a_job_are_logged_with_the_request_and_the_calle
     assert {(line["request"], line["caller"], line["job"]) for line in told} == {
         ("r-1", "alice", told[0]["job"])
     }
+
+
+def test_the_operator_takes_the_instance_out_of_service_and_back(
+    service: Service, engine: FakeEngine, call: Calls, client_at: Callable[[str], TestClient]
+) -> None:
+    here = client_at("127.0.0.1")
+    engine.go.clear()
+    accepted = call("a cat")
+    until(lambda: service.queue.running)
+    assert [here.post("/drain").json()["status"] for _ in range(2)] == ["paused"] * 2
+    assert (here.get("/livez").status_code, here.get("/readyz").status_code) == (200, 503)
+    refused = here.post(OPENAI, json={"prompt": "a cat"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "paused")
+    engine.go.set()
+    assert accepted.result(20).status_code == 200
+    assert [here.post("/undrain").json()["status"] for _ in range(2)] == ["ready"] * 2
+    assert here.get("/readyz").status_code == 200
+    assert here.post(OPENAI, json={"prompt": "a cat"}).status_code == 200
+
+
+def test_an_instance_that_is_leaving_cannot_be_brought_back(
+    service: Service, client_at: Callable[[str], TestClient]
+) -> None:
+    here = client_at("127.0.0.1")
+    here.post("/drain")
+    service.begin_drain("told to")
+    for path in ("/undrain", "/drain"):
+        assert here.post(path).status_code == 409
+    assert service.lifecycle.state is State.DRAINING
+
+
+@pytest.mark.parametrize("path", ["/drain", "/undrain"])
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [
+        ("10.0.0.2", {}),
+        ("127.0.0.1", {"Origin": "https://elsewhere.example"}),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}),
+        ("10.0.0.1", {"X-Forwarded-For": "::1"}),
+    ],
+)
+def test_nobody_else_can(
+    client_at: Callable[[str], TestClient], path: str, address: str, headers: dict[str, str]
+) -> None:
+    client = client_at(address)
+    assert client.post(path, headers=headers).status_code == 403
+    assert client.get("/readyz").status_code == 200
