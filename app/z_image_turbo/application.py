@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
-from z_image_turbo.api import health, openai, sdapi
+from z_image_turbo.api import health, nothing, openai, operator, sdapi, sdapi_lists, sdapi_state
+from z_image_turbo.api.callers import TrustedProxies
 from z_image_turbo.api.errors import add_error_handlers
 from z_image_turbo.api.scope import RequestScope
 from z_image_turbo.metrics import Metrics
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from z_image_turbo.service import Service
 
-BODY_BYTES = 2**20  # no request carries pictures yet
+BODY_BYTES = 2**20  # of the requests that bring no pictures along
 
 
 def create_application(service: Service, temp_dir: Path) -> FastAPI:
@@ -35,8 +36,11 @@ def create_application(service: Service, temp_dir: Path) -> FastAPI:
     app.state.service = service
     app.state.metrics = Metrics(service)
     app.add_middleware(RequestScope, instance=service.settings.name)
+    app.add_middleware(TrustedProxies, settings=service.settings)
     add_error_handlers(app)
-    for part in (health, openai, sdapi):
+    for drawing in (openai, sdapi):
+        app.include_router(drawing.upload_router, max_body_size=service.settings.upload_bytes_max)
+    for part in (health, operator, openai, sdapi, sdapi_state, sdapi_lists, nothing):
         app.include_router(part.router, max_body_size=BODY_BYTES)
     mount_page(app, service, temp_dir)  # last: it answers everything that nothing above does
     return app

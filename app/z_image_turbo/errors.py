@@ -48,6 +48,13 @@ class NotServed(ServiceError):
     word = "not_found"
 
 
+class NotImplementedHere(ServiceError):
+    """The call is known, and nothing is behind it."""
+
+    status = 501
+    word = "not_implemented"
+
+
 class UnknownModel(ServiceError):
     """The request names a model that this instance does not hold."""
 
@@ -62,10 +69,23 @@ class CallerGone(ServiceError):
     word = "caller_gone"
 
 
+class Cancelled(ServiceError):
+    """The caller gave the job up by another call, while this one was waiting for it."""
+
+    status = 409
+    word = "cancelled"
+
+
 class JobFailed(ServiceError):
     """The engine failed on this job, for a reason that is in the log."""
 
     word = "job_failed"
+
+
+class BrokenPicture(ServiceError):
+    """What was drawn is no picture: not a number, or black all over."""
+
+    word = "broken_picture"
 
 
 class OutOfMemory(ServiceError):
@@ -89,15 +109,42 @@ class ModelLoading(Refused):
 
 
 class QueueFull(Refused):
-    """As many jobs wait as may."""
+    """As many jobs, or as much work, wait as may."""
 
     word = "queue_full"
+
+
+class CallerQueueFull(Refused):
+    """As many jobs of this caller wait as may; another instance would be no help."""
+
+    status = 429
+    word = "caller_queue_full"
 
 
 class ShuttingDown(Refused):
     """The instance finishes what it accepted and then leaves."""
 
     word = "shutting_down"
+
+
+class Paused(Refused):
+    """The operator has asked the instance to take no jobs for a while."""
+
+    word = "paused"
+
+
+class NotAllowed(ServiceError):
+    """The call is not for this caller."""
+
+    status = 403
+    word = "permission_denied"
+
+
+class NotNow(ServiceError):
+    """The state of the instance does not allow this call."""
+
+    status = 409
+    word = "conflict"
 
 
 class InstanceFailed(Refused):

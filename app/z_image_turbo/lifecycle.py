@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from enum import Enum
 
-from z_image_turbo.errors import InstanceFailed, ModelLoading, ShuttingDown
+from z_image_turbo.errors import InstanceFailed, ModelLoading, Paused, ShuttingDown
 
 LOADING_RETRY_SECONDS = 10
 LEAVING_RETRY_SECONDS = 5
@@ -16,13 +16,15 @@ class State(Enum):
 
     LOADING = "loading"
     READY = "ready"
+    PAUSED = "paused"
     DRAINING = "draining"
     FAILED = "failed"
 
 
 MOVES: dict[State, frozenset[State]] = {
     State.LOADING: frozenset({State.READY, State.DRAINING, State.FAILED}),
-    State.READY: frozenset({State.DRAINING, State.FAILED}),
+    State.READY: frozenset({State.PAUSED, State.DRAINING, State.FAILED}),
+    State.PAUSED: frozenset({State.READY, State.DRAINING, State.FAILED}),
     State.DRAINING: frozenset({State.FAILED}),
     State.FAILED: frozenset(),
 }
@@ -64,6 +66,11 @@ class Lifecycle:
             case State.LOADING:
                 raise ModelLoading(
                     "The model is being loaded; try again soon.", retry_after_seconds=LOADING_RETRY_SECONDS
+                )
+            case State.PAUSED:
+                raise Paused(
+                    "This instance takes no jobs for now; try again.",
+                    retry_after_seconds=LEAVING_RETRY_SECONDS,
                 )
             case State.DRAINING:
                 raise ShuttingDown(

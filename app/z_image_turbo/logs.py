@@ -36,6 +36,6 @@ def set_up(settings: Settings) -> None:
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
-    if known := request_id.get():
+    if (known := request_id.get()) and not hasattr(record, "request"):
         record.request = known
     return True

@@ -67,6 +67,8 @@ class Metrics:
         queue = service.queue
         self._gauge("zimage_queue_depth", "Jobs that wait").set_function(lambda: queue.depth)
         self._gauge("zimage_queue_limit", "Jobs that may wait").set(settings.queue_max)
+        self._gauge("zimage_queue_work", "Million pixels x steps that wait").set_function(lambda: queue.work)
+        self._gauge("zimage_queue_work_limit", "Million pixels x steps that may wait").set(settings.work_max)
         self._gauge("zimage_jobs_running", "Jobs being drawn").set_function(lambda: queue.running is not None)
         self._gauge("zimage_queue_seconds", "Estimated time to draw all accepted jobs").set_function(
             queue.seconds_left

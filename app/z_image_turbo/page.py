@@ -13,6 +13,7 @@ import gradio as gr
 from fastapi import FastAPI
 from PIL.Image import Image
 
+from z_image_turbo.api.callers import caller_of
 from z_image_turbo.encoding import as_png
 from z_image_turbo.errors import ServiceError
 from z_image_turbo.jobs import Job, Way
@@ -78,7 +79,7 @@ def build_page(service: Service, temp_dir: Path) -> gr.Blocks:
         try:
             width, height = read_size(size)
             order = make_order(settings, prompt=prompt, width=width, height=height, seed=seed)
-            job = service.submit(order, Way.PAGE)
+            job = service.submit(order, Way.PAGE, caller_of(request.headers, request.client.host, settings))
             try:
                 images = await _images_with_progress(service, job, progress, language)
             finally:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from z_image_turbo.errors import InvalidRequest, InvalidSize
 from z_image_turbo.settings import GRID
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from z_image_turbo.settings import Settings
 
 SEED_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exact
@@ -28,6 +30,8 @@ class Picture:
     height: int
     steps: int
     seed: int
+    source: Image | None = None  # the picture to begin with, of this size
+    strength: float = 1.0  # how much of it may change
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +44,36 @@ class Order:
     steps: int
     seed: int
     count: int
+    source: Image | None = None
+    strength: float = 1.0
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
         """The pictures, in the order of their seeds."""
         return tuple(
-            Picture(self.prompt, self.width, self.height, self.steps, self.seed + index)
+            Picture(
+                self.prompt,
+                self.width,
+                self.height,
+                self.steps,
+                self.seed + index,
+                self.source,
+                self.strength,
+            )
             for index in range(self.count)
         )
 
     @property
+    def steps_drawn(self) -> int:
+        """How many steps the engine really takes; beginning with a picture leaves the first ones out."""
+        if self.source is None:
+            return self.steps
+        return self.steps - int(max(self.steps - self.steps * self.strength, 0))
+
+    @property
     def work(self) -> float:
         """Relative cost, in million pixel steps; it grows a little faster than that above 1024x1024."""
-        return self.width * self.height * self.steps * self.count / 1e6
+        return self.width * self.height * self.steps_drawn * self.count / 1e6
 
 
 def read_size(text: str) -> tuple[int, int]:
@@ -106,6 +127,16 @@ def make_order(  # noqa: PLR0913 - the parts of a request
     _check_range("seed", seed, 0, SEED_MAX - settings.images_max)
     _check_range("count", count, 1, settings.images_max)
     return Order(prompt, width, height, steps, seed, count)
+
+
+def begin_with(source: Image, order: Order, strength: float) -> Order:
+    """Return `order` with a picture to begin with, which must have its size.
+
+    `strength` says how much of it may change, from 0 to 1; at least one step is drawn however little that is.
+    """
+    if source.size != (order.width, order.height):
+        raise ValueError("the picture to begin with has another size than the one to be drawn")
+    return replace(order, source=source, strength=max(strength, 1 / order.steps))
 
 
 def _is_unicode(text: str) -> bool:

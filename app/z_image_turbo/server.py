@@ -35,14 +35,12 @@ class DrainingServer(uvicorn.Server):
 
     def __init__(self, app: FastAPI, service: Service) -> None:
         """Serve `app` over `service` on the sockets that `run` is given."""
-        settings = service.settings
         super().__init__(
             uvicorn.Config(
                 app,
                 log_config=None,
                 access_log=False,
-                proxy_headers=True,
-                forwarded_allow_ips=settings.forwarded_allow_ips,
+                proxy_headers=False,  # the application does it itself, see `TrustedProxies`
                 server_header=False,
                 # The page's open tabs hold streams that never end; answers still under way get this long.
                 timeout_graceful_shutdown=ANSWER_SECONDS,

@@ -57,6 +57,12 @@ class Settings(BaseSettings):
     forwarded_allow_ips: str = Field(
         "127.0.0.1", description="proxies whose X-Forwarded-* headers count, comma separated, * for all"
     )
+    principal_header: str = Field(
+        "X-Principal",
+        pattern=r"^[A-Za-z0-9-]{1,64}$",
+        description="header by which those proxies name the caller; from others it does not count, and the "
+        "address is the caller",
+    )
     name: str = Field(
         default_factory=lambda read: f"z-image-turbo-{read['port']}",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
@@ -73,12 +79,36 @@ class Settings(BaseSettings):
 
     model_path: Annotated[Path, AfterValidator(_model_folder)] = Field(description="folder of the model")
     model_name: str = Field("z-image-turbo", min_length=1, description="name of the model in the APIs")
+    model_aliases: str = Field(
+        "gpt-image-1,dall-e-3",
+        description="other names by which callers may ask for the model, comma separated",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where to draw; auto is cuda where there is one; float32 on cpu, bfloat16 on cuda"
     )
     threads: int = Field(0, ge=0, description="CPU threads of PyTorch; 0 leaves the choice to it")
+    attention: Literal[
+        "native", "_native_cudnn", "_native_flash", "_native_efficient", "flash", "_flash_3", "sage"
+    ] = Field("native", description="attention kernel of diffusers; all but native need a GPU")
+    compile: bool = Field(False, description="compile the transformer's blocks; needs a GPU and triton")
+    offload: bool = Field(
+        False, description="keep on the GPU only the part of the model that works, for 16 GB cards; slower"
+    )
+    text_cache_bytes_max: int = Field(
+        64 * 2**20,
+        ge=0,
+        description="memory for what the text encoder made of the last prompts; 0 keeps none",
+    )
 
     queue_max: int = Field(32, ge=1, description="jobs that may wait; one more is refused with 503")
+    caller_max: int = Field(
+        24, ge=1, description="jobs of one caller that may wait; more are refused with 429"
+    )
+    work_max: float = Field(
+        512,
+        gt=0,
+        description="work that may wait, in million pixels x steps; 8.4 is a picture of 1024x1024 in 8 steps",
+    )
     drain_seconds: float = Field(
         120, ge=0, description="longest time to finish accepted jobs after the signal to stop"
     )
@@ -92,6 +122,12 @@ class Settings(BaseSettings):
     side_min: Side = Field(256, description="shortest side of a picture, in pixels")
     side_max: Side = Field(2048, description="longest side of a picture, in pixels")
     pixels_max: int = Field(2048 * 2048, ge=GRID * GRID, description="most pixels of a picture")
+    source_pixels_max: int = Field(
+        16 * 2**20, ge=GRID * GRID, description="most pixels of a picture that a request brings along"
+    )
+    upload_bytes_max: int = Field(
+        20 * 2**20, ge=2**20, description="largest body of a request that may bring pictures along"
+    )
     images_max: int = Field(4, ge=1, le=64, description="most pictures of one request")
     prompt_chars_max: int = Field(4000, ge=1, description="longest prompt, in characters")
 
@@ -104,7 +140,21 @@ class Settings(BaseSettings):
             raise ValueError("pixels_max must allow side_default x side_default")
         if self.steps > self.steps_max:
             raise ValueError("steps must not exceed steps_max")
+        if self.device == "cpu" and self.needing_gpu:
+            raise ValueError(f"{self.needing_gpu[0]} needs a GPU; it cannot be had with device cpu")
         return self
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Every name of the model, its own first."""
+        aliases = (alias.strip() for alias in self.model_aliases.split(","))
+        return (self.model_name, *(alias for alias in aliases if alias and alias != self.model_name))
+
+    @property
+    def needing_gpu(self) -> list[str]:
+        """The settings that ask for what only a GPU has."""
+        asked = {"attention": self.attention != "native", "compile": self.compile, "offload": self.offload}
+        return [name for name, wanted in asked.items() if wanted]
 
     @property
     def log_level_number(self) -> int:

@@ -7,14 +7,15 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from z_image_turbo.errors import DeviceLost, InstanceFailed, JobFailed, ServiceError
+from z_image_turbo.errors import BrokenPicture, DeviceLost, InstanceFailed, JobFailed, ServiceError
 from z_image_turbo.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from z_image_turbo.engine import Engine
-    from z_image_turbo.jobs import Job, JobQueue
+    from z_image_turbo.engine import Engine, Preview
+    from z_image_turbo.job_queue import JobQueue
+    from z_image_turbo.jobs import Job
     from z_image_turbo.lifecycle import Lifecycle
     from z_image_turbo.pictures import Order
 
@@ -77,7 +78,7 @@ class Worker:
         # Drawn twice: the first time pays for what is set up lazily, the second one tells the true speed.
         for _ in range(2):
             start = self._clock()
-            self._engine.draw(self._rehearsal.pictures, lambda _step: None)
+            self._engine.draw(self._rehearsal.pictures, lambda _step, _preview: None)
         warm = self._clock()
         self._queue.note_speed(self._rehearsal, warm - start)
         if self._lifecycle.move(State.READY, "accepting jobs"):
@@ -87,25 +88,30 @@ class Worker:
             )
 
     def _draw(self, job: Job) -> None:
-        def on_step(step: int) -> None:
+        def on_step(step: int, preview: Preview) -> None:
             if job.outcome is not None:
                 raise JobDropped
             job.step = step
+            if step in job.preview_steps:
+                job.show(preview())
 
+        log.info("job started", extra=job.facts() | {"wait_seconds": round(job.wait_seconds, 3)})
         begin = self._clock()
         try:
             images = self._engine.draw(job.order.pictures, on_step)
+            if not all(image.getbbox() for image in images):
+                raise BrokenPicture("The model drew a picture that is black all over.")  # noqa: TRY301
         except JobDropped:
             job.run_seconds = self._clock() - begin
         except ServiceError as error:
             job.run_seconds = self._clock() - begin
-            log.warning("job failed: %s", error.message, extra={"job": job.id})
+            log.warning("job failed: %s", error.message, extra=job.facts())
             job.fail(error)
         except DeviceLost:
             raise
         except Exception:
             job.run_seconds = self._clock() - begin
-            log.exception("job failed", extra={"job": job.id})
+            log.exception("job failed", extra=job.facts())
             job.fail(JobFailed(f"The picture could not be made; the log tells why under job {job.id}."))
         else:
             job.run_seconds = self._clock() - begin

@@ -5,11 +5,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from httpx2 import Response  # what Starlette's test client answers with
 
 from scripts.build_tiny_model import build
 from tests.app.fakes import WAIT_SECONDS, FakeEngine
@@ -27,6 +29,7 @@ for variable in [name for name in os.environ if name.startswith("ZIMAGE_")]:
 SMALL = {"side_default": 128, "side_min": 64, "side_max": 1024, "pixels_max": 1024 * 1024, "threads": 1}
 
 MakeSettings = Callable[..., Settings]
+Later = Callable[..., Future[Response]]
 MakeClient = Callable[..., TestClient]
 
 
@@ -83,6 +86,13 @@ def client(service: Service, page_dir: Path) -> Iterator[TestClient]:
     with open_client(service, page_dir) as opened:
         until(lambda: service.lifecycle.state is State.READY)
         yield opened
+
+
+@pytest.fixture
+def later(client: TestClient) -> Later:
+    """Post in the background."""
+    callers = ThreadPoolExecutor(8)
+    return lambda path, **body: callers.submit(client.post, path, json=body)
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -16,20 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.app.conftest import until
+from tests.app.conftest import Later, until
 from tests.app.fakes import FakeEngine
 from z_image_turbo.service import Service
 
 OPENAI = "/v1/images/generations"
 SDAPI = "/sdapi/v1/txt2img"
-
-Later = Callable[..., Future[Response]]
-
-
-@pytest.fixture
-def later(client: TestClient) -> Later:
-    callers = ThreadPoolExecutor(8)
-    return lambda path, **body: callers.submit(client.post, path, json=body)
 
 
 def envelope(answer: Response) -> dict[str, Any]:
@@ -60,8 +50,8 @@ def test_openai_answers_one_png_for_each_seed(steady: TestClient) -> None:
     answer = steady.post(OPENAI, json={"prompt": "a cat", "n": 2, "seed": 40, "size": "128x64"}).json()
     images = [opened(one["b64_json"]) for one in answer["data"]]
     assert [(image.format, image.size, image.getpixel((0, 0))) for image in images] == [
-        ("PNG", (128, 64), (40, 0, 0)),
-        ("PNG", (128, 64), (41, 0, 0)),
+        ("PNG", (128, 64), (40, 0, 255)),
+        ("PNG", (128, 64), (41, 0, 255)),
     ]
     assert answer["size"] == "128x64"
     assert [one["seed"] for one in answer["data"]] == [40, 41]
@@ -130,8 +120,10 @@ def test_sdapi_leaves_the_pictures_out_when_asked_to(steady: TestClient) -> None
         ({"prompt": ""}, "invalid_request", "prompt"),
         ({"prompt": "x" * 4001}, "invalid_request", "prompt"),
         ({"response_format": "url"}, "invalid_request", "response_format"),
-        ({"output_format": "webp"}, "invalid_request", "output_format"),
-        ({"stream": True}, "invalid_request", "stream"),
+        ({"output_format": "gif"}, "invalid_request", "output_format"),
+        ({"output_compression": 101}, "invalid_request", "output_compression"),
+        ({"partial_images": 4}, "invalid_request", "partial_images"),
+        ({"stream": "maybe"}, "invalid_request", "stream"),
     ],
 )
 def test_openai_refuses_what_it_cannot_do_and_names_the_field(
@@ -170,7 +162,7 @@ def test_sdapi_refuses_what_it_cannot_do_and_names_the_field(
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        (OPENAI, {"prompt": "a cat", "model": "dall-e-3"}),
+        (OPENAI, {"prompt": "a cat", "model": "sdxl"}),
         (SDAPI, {"override_settings": {"sd_model_checkpoint": "sdxl"}}),
         ("/sdapi/v1/options", {"sd_model_checkpoint": "sdxl"}),
     ],
@@ -181,7 +173,7 @@ def test_another_model_is_not_found(steady: TestClient, path: str, body: dict[st
     assert envelope(answer)["word"] == "model_not_found"
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/sdapi/v1/img2img"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/sdapi/v1/txt3img"])
 def test_a_call_that_does_not_exist_is_answered_in_its_apis_words(steady: TestClient, path: str) -> None:
     answer = steady.post(path, json={})
     assert answer.status_code == 404
@@ -251,7 +243,12 @@ def test_a_full_queue_answers_503_with_the_time_to_retry(
 
 @pytest.mark.parametrize("path", [OPENAI, SDAPI])
 @pytest.mark.parametrize(
-    ("prompt", "expected"), [("a bug", (500, "job_failed")), ("too much", (503, "out_of_memory"))]
+    ("prompt", "expected"),
+    [
+        ("a bug", (500, "job_failed")),
+        ("too much", (503, "out_of_memory")),
+        ("black", (500, "broken_picture")),
+    ],
 )
 def test_a_failing_job_fails_alone_and_tells_no_details(
     steady: TestClient, caplog: pytest.LogCaptureFixture, path: str, prompt: str, expected: tuple[int, str]

@@ -35,6 +35,17 @@ def test_the_openai_client_gets_a_picture(instance: Instance) -> None:
     assert [model.id for model in client.models.list()] == ["z-image-turbo"]
 
 
+def test_the_openai_client_streams_and_edits(instance: Instance) -> None:
+    client = openai.OpenAI(base_url=f"{instance.url}/v1", api_key="none", max_retries=0)
+    wanted = {"model": "gpt-image-1", "prompt": "a red fox", "size": "256x256"}
+    stream = client.images.generate(**wanted, stream=True, partial_images=2)  # type: ignore[call-overload]
+    told = list(stream)
+    assert [event.type.rpartition(".")[2] for event in told] == ["partial_image"] * 2 + ["completed"]
+    picture = base64.b64decode(told[-1].b64_json)
+    edited = client.images.edit(**wanted, image=("a.png", picture), extra_body={"strength": 0.5})  # type: ignore[call-overload]
+    assert Image.open(io.BytesIO(base64.b64decode(edited.data[0].b64_json))).size == (256, 256)
+
+
 def test_the_openai_client_understands_a_refusal(instance: Instance) -> None:
     client = openai.OpenAI(base_url=f"{instance.url}/v1", api_key="none", max_retries=0)
     with pytest.raises(openai.BadRequestError) as refusal:
@@ -50,6 +61,13 @@ def test_the_web_ui_client_gets_a_picture_with_its_own_defaults(instance: Instan
     assert (drawn.info["steps"], drawn.info["seed"]) == (8, 3)
     assert client.util_get_current_model() == client.util_get_model_names()[0] == "z-image-turbo"
     client.util_set_model("z-image-turbo")
+    again = client.img2img(images=[drawn.image], prompt="a red fox", width=256, height=256)
+    assert (again.image.size, again.info["denoising_strength"]) == ((256, 256), 0.75)
+    assert client.interrupt() == {}
+    assert client.skip() is None
+    assert client.refresh_checkpoints() is None
+    assert [client.get_upscalers(), client.get_latent_upscale_modes()]
+    assert client.get_memory()["ram"]["total"]
     assert client.get_progress()["state"]["job_count"] == 0
     assert client.get_samplers()
     assert client.get_schedulers()

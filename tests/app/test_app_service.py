@@ -111,9 +111,12 @@ def test_what_is_cut_off_is_answered_and_not_drawn_on(engine: FakeEngine, ready_
     assert engine.drawn.count("a cat") == 1
 
 
-def test_who_hangs_up_cancels_the_job(engine: FakeEngine, service: Service, page_dir: Path) -> None:
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_hangs_up_cancels_the_job(
+    engine: FakeEngine, service: Service, page_dir: Path, stream: bool
+) -> None:
     app = create(service, page_dir)
-    body = json.dumps({"prompt": "a cat"}).encode()
+    body = json.dumps({"prompt": "a cat", "stream": stream}).encode()
 
     async def call() -> None:
         left = asyncio.Event()
@@ -145,6 +148,8 @@ def test_who_hangs_up_cancels_the_job(engine: FakeEngine, service: Service, page
         await asyncio.to_thread(until, lambda: service.queue.running)
         left.set()
         await asyncio.wait_for(answered, 20)
+        # Here, as the end of the loop would cancel what was left.
+        await asyncio.to_thread(until, lambda: ended)
 
     ended: list[Outcome | None] = []
     service.start()

@@ -2,12 +2,13 @@ import itertools
 
 import pytest
 
-from z_image_turbo.errors import InstanceFailed, ModelLoading, Refused, ShuttingDown
+from z_image_turbo.errors import InstanceFailed, ModelLoading, Paused, Refused, ShuttingDown
 from z_image_turbo.lifecycle import Lifecycle, State
 
 PATHS: dict[State, list[State]] = {
     State.LOADING: [],
     State.READY: [State.READY],
+    State.PAUSED: [State.READY, State.PAUSED],
     State.DRAINING: [State.DRAINING],
     State.FAILED: [State.FAILED],
 }
@@ -17,6 +18,10 @@ ALLOWED = {
     (State.LOADING, State.FAILED),
     (State.READY, State.DRAINING),
     (State.READY, State.FAILED),
+    (State.READY, State.PAUSED),
+    (State.PAUSED, State.READY),
+    (State.PAUSED, State.DRAINING),
+    (State.PAUSED, State.FAILED),
     (State.DRAINING, State.FAILED),
 }
 
@@ -39,7 +44,12 @@ def test_only_the_moves_of_the_table_happen(before: State, after: State) -> None
 
 @pytest.mark.parametrize(
     ("state", "refusal"),
-    [(State.LOADING, ModelLoading), (State.DRAINING, ShuttingDown), (State.FAILED, InstanceFailed)],
+    [
+        (State.LOADING, ModelLoading),
+        (State.PAUSED, Paused),
+        (State.DRAINING, ShuttingDown),
+        (State.FAILED, InstanceFailed),
+    ],
 )
 def test_a_job_is_refused_with_the_reason_and_a_time_to_retry(state: State, refusal: type[Refused]) -> None:
     with pytest.raises(refusal) as caught:

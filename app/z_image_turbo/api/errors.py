@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from z_image_turbo.errors import InvalidRequest, ServiceError
+from z_image_turbo.errors import Cancelled, InvalidRequest, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request
 
 SERVER_FAULT = 500
+TOO_MANY = 429
 SDAPI_PREFIX = "/sdapi/"
 SDAPI_INVALID = 422  # what the clients of this API know for a wrong request
 
@@ -29,10 +30,12 @@ def answer(path: str, error: ServiceError) -> JSONResponse:
             status = SDAPI_INVALID
         body = _sdapi_body(error)
     else:
-        body = _openai_body(error)
+        body = openai_body(error)
     headers = {}
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
+    if isinstance(error, Cancelled):
+        headers["X-Should-Retry"] = "false"  # OpenAI's clients try again after a 409 unless told otherwise
     return JSONResponse(body, status, headers)
 
 
@@ -65,8 +68,10 @@ def _as_service_error(problems: Sequence[Any]) -> InvalidRequest:
     return InvalidRequest(f"{problem['msg']}.", field=field or None)
 
 
-def _openai_body(error: ServiceError) -> dict[str, Any]:
+def openai_body(error: ServiceError) -> dict[str, Any]:
+    """Return what OpenAI's clients read of an error, in an answer or in a stream."""
     kind = "server_error" if error.status >= SERVER_FAULT else "invalid_request_error"
+    kind = "rate_limit_error" if error.status == TOO_MANY else kind
     return {"error": {"message": error.message, "type": kind, "param": error.field, "code": error.word}}
 
 

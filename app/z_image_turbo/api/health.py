@@ -22,17 +22,17 @@ def _metrics(request: Request) -> Metrics:
     return metrics
 
 
-@router.get("/livez")
+@router.api_route("/livez", methods=["GET", "HEAD"])
 async def livez(service: ServiceOf) -> JSONResponse:
     """Answer 200 unless the instance must be restarted."""
-    return JSONResponse(_condition(service), OK if service.live else UNAVAILABLE)
+    return JSONResponse(condition(service), OK if service.live else UNAVAILABLE)
 
 
-@router.get("/readyz")
+@router.api_route("/readyz", methods=["GET", "HEAD"])
 async def readyz(service: ServiceOf) -> JSONResponse:
     """Answer 200 while the instance takes jobs."""
     ready = service.live and service.lifecycle.state is State.READY
-    return JSONResponse(_condition(service), OK if ready else UNAVAILABLE)
+    return JSONResponse(condition(service), OK if ready else UNAVAILABLE)
 
 
 @router.get("/metrics")
@@ -41,7 +41,8 @@ async def metrics(figures: Annotated[Metrics, Depends(_metrics)]) -> Response:
     return Response(figures.exposition(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _condition(service: Service) -> dict[str, str]:
+def condition(service: Service) -> dict[str, str]:
+    """Tell the state of the instance, and why it is in it."""
     return {
         "status": service.lifecycle.state.value,
         "instance": service.settings.name,

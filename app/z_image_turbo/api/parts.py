@@ -2,16 +2,18 @@
 
 import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
 from PIL.Image import Image
 
+from z_image_turbo.api.callers import caller_of
 from z_image_turbo.encoding import as_png
-from z_image_turbo.errors import CallerGone
+from z_image_turbo.errors import CallerGone, UnknownModel
 from z_image_turbo.jobs import Job
 from z_image_turbo.service import Service
+from z_image_turbo.settings import Settings
 
 
 def _service(request: Request) -> Service:
@@ -19,7 +21,13 @@ def _service(request: Request) -> Service:
     return service
 
 
+def _caller(request: Request) -> str:
+    address = request.client.host if request.client else None
+    return caller_of(request.headers, address, _service(request).settings)
+
+
 ServiceOf = Annotated[Service, Depends(_service)]
+CallerOf = Annotated[str, Depends(_caller)]
 
 
 async def images_unless_gone(request: Request, job: Job) -> Sequence[Image]:
@@ -36,13 +44,19 @@ async def images_unless_gone(request: Request, job: Job) -> Sequence[Image]:
         gone.cancel()
 
 
-async def as_base64_pngs(images: Sequence[Image]) -> list[str]:
-    """Return each picture as the base64 text of a PNG file."""
-    return await asyncio.gather(*(asyncio.to_thread(_as_base64_png, image) for image in images))
+def require_model(name: object, settings: Settings, field: str) -> None:
+    """Raise `UnknownModel` unless `name` is one of the model's, or nothing at all."""
+    if name not in (None, "", *settings.model_names):  # of any type, also one without a hash
+        raise UnknownModel(f"{name!r} is not served here.", field=field)
 
 
-def _as_base64_png(image: Image) -> str:
-    return base64.b64encode(as_png(image)).decode("ascii")
+async def as_base64(images: Sequence[Image], encode: Callable[[Image], bytes] = as_png) -> list[str]:
+    """Return each picture as the base64 text of a file, made off the event loop and off the worker."""
+
+    def text(image: Image) -> str:
+        return base64.b64encode(encode(image)).decode("ascii")
+
+    return await asyncio.gather(*(asyncio.to_thread(text, image) for image in images))
 
 
 async def _hang_up(request: Request) -> None:

@@ -1,10 +1,11 @@
-"""The text-to-image part of the Stable Diffusion web UI's API, `/sdapi/v1`.
+"""Drawing by the Stable Diffusion web UI's API: `/sdapi/v1/txt2img` and `img2img`.
 
 Its clients are written for other models: they send 20 steps, a guidance scale and a sampler unasked. So
 steps are clamped, sides are rounded to the grid, guidance and sampler are the model's own, and `info` reports
 what was really used. What the model cannot follow (high-resolution fix, scripts, another model) is refused.
 """
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -12,17 +13,25 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from z_image_turbo.api.parts import ServiceOf, as_base64_pngs, images_unless_gone
-from z_image_turbo.errors import InvalidRequest, NotServed, UnknownModel
+from z_image_turbo.api.parts import CallerOf, ServiceOf, as_base64, images_unless_gone, require_model
+from z_image_turbo.api.sdapi_lists import SAMPLER, SCHEDULER
+from z_image_turbo.errors import InvalidRequest
 from z_image_turbo.jobs import Way
-from z_image_turbo.pictures import Order, make_order, round_to_grid
+from z_image_turbo.pictures import Order, begin_with, make_order, round_to_grid
+from z_image_turbo.service import Service
 from z_image_turbo.settings import Settings
+from z_image_turbo.sources import decode_base64, fit, read_source, size_like
 
-SAMPLER = "Euler"
-SCHEDULER = "Simple"
-ECHOED_NEVER = {"auth", "url"}  # some clients send the credentials of their own connection along
+STRENGTH = 0.75  # the web UI's, when the request does not say how much of the picture may change
+ECHOED_NEVER = {
+    "auth",  # some clients send the credentials of their own connection along
+    "url",
+    "init_images",
+    "mask",
+}
 
 router = APIRouter(prefix="/sdapi/v1")
+upload_router = APIRouter(prefix="/sdapi/v1")
 
 
 class TextToImage(BaseModel):
@@ -43,119 +52,82 @@ class TextToImage(BaseModel):
     script_name: str | None = None
     alwayson_scripts: dict[str, Any] | None = None
     override_settings: dict[str, Any] | None = None
+    force_task_id: str | None = Field(None, max_length=256)
+
+
+class ImageToImage(TextToImage):
+    """A request for pictures that begin with another one."""
+
+    init_images: list[str] | None = None
+    mask: str | None = None
+    resize_mode: int | None = Field(None, ge=0, le=3)
+    denoising_strength: float | None = Field(None, ge=0, le=1)
 
 
 @router.post("/txt2img")
-async def txt2img(wanted: TextToImage, request: Request, service: ServiceOf) -> dict[str, Any]:
+async def txt2img(
+    wanted: TextToImage, request: Request, service: ServiceOf, caller: CallerOf
+) -> dict[str, Any]:
     """Draw pictures and answer with all of them."""
-    order = _order(wanted, service.settings)
-    job = service.submit(order, Way.SDAPI)
+    return await _draw(wanted, _order(wanted, service.settings), request, service, caller)
+
+
+@upload_router.post("/img2img")
+async def img2img(
+    wanted: ImageToImage, request: Request, service: ServiceOf, caller: CallerOf
+) -> dict[str, Any]:
+    """Draw pictures that begin with the one that is sent, and answer with all of them."""
+    order = await asyncio.to_thread(_order_from_source, wanted, service.settings)
+    return await _draw(wanted, order, request, service, caller)
+
+
+async def _draw(
+    wanted: TextToImage, order: Order, request: Request, service: Service, caller: str
+) -> dict[str, Any]:
+    job = service.submit(order, Way.SDAPI, caller, wanted.force_task_id)
     images = await images_unless_gone(request, job)
     return {
-        "images": [] if wanted.send_images is False else await as_base64_pngs(images),
+        "images": [] if wanted.send_images is False else await as_base64(images),
         "parameters": wanted.model_dump(exclude=ECHOED_NEVER),
         "info": json.dumps(_info(wanted, order, service.settings), ensure_ascii=False),
     }
 
 
-@router.get("/progress")
-async def progress(service: ServiceOf) -> dict[str, Any]:
-    """Tell how far the running job is; 0 and no jobs when idle."""
-    queue = service.queue
-    running = queue.running
-    steps = running.order.steps if running else 0
-    step = running.step if running else 0
-    return {
-        "progress": step / steps if steps else 0.0,
-        "eta_relative": round(queue.seconds_left(), 3),
-        "state": {
-            "skipped": False,
-            "interrupted": False,
-            "stopping_generation": False,
-            "job": running.id if running else "",
-            "job_count": queue.depth + (running is not None),
-            "job_timestamp": "0",
-            "job_no": 0,
-            "sampling_step": step,
-            "sampling_steps": steps,
-        },
-        "current_image": None,
-        "textinfo": None,
-    }
+def _order_from_source(wanted: ImageToImage, settings: Settings) -> Order:
+    if not wanted.init_images or len(wanted.init_images) != 1:
+        raise InvalidRequest("must hold exactly one picture.", field="init_images")
+    if wanted.mask:
+        raise InvalidRequest("drawing inside a mask is not supported.", field="mask")
+    try:
+        source = read_source(decode_base64(wanted.init_images[0]), settings)
+    except InvalidRequest as error:
+        error.field = "init_images"
+        raise
+    plain = _order(wanted, settings, *size_like(source, settings))
+    return begin_with(
+        fit(source, plain.width, plain.height, wanted.resize_mode or 0),
+        plain,
+        STRENGTH if wanted.denoising_strength is None else wanted.denoising_strength,
+    )
 
 
-@router.get("/sd-models")
-async def sd_models(service: ServiceOf) -> list[dict[str, Any]]:
-    """List the one model."""
-    name = service.settings.model_name
-    return [
-        {"title": name, "model_name": name, "hash": None, "sha256": None, "filename": name, "config": None}
-    ]
-
-
-@router.get("/options")
-async def options(service: ServiceOf) -> dict[str, Any]:
-    """Report the options that clients read."""
-    return {
-        "sd_model_checkpoint": service.settings.model_name,
-        "sd_checkpoint_hash": None,
-        "samples_format": "png",
-        "CLIP_stop_at_last_layers": 1,
-    }
-
-
-@router.post("/options")
-async def set_options(values: dict[str, Any], service: ServiceOf) -> None:
-    """Accept what clients send back; nothing can be changed, so another model is refused."""
-    _require_model(values, service.settings)
-
-
-@router.get("/samplers")
-async def samplers() -> list[dict[str, Any]]:
-    """List the model's one sampler."""
-    return [{"name": SAMPLER, "aliases": [], "options": {}}]
-
-
-@router.get("/schedulers")
-async def schedulers() -> list[dict[str, Any]]:
-    """List the model's one schedule."""
-    return [
-        {
-            "name": SCHEDULER.lower(),
-            "label": SCHEDULER,
-            "aliases": None,
-            "default_rho": -1.0,
-            "need_inner_model": False,
-        }
-    ]
-
-
-@router.get("/scripts")
-async def scripts() -> dict[str, list[str]]:
-    """List no scripts."""
-    return {"txt2img": [], "img2img": []}
-
-
-@router.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-async def nothing(rest: str, request: Request) -> None:
-    """Say so in this API's own words, rather than with the page's."""
-    raise NotServed(f"There is no {request.method} /sdapi/v1/{rest} here.")
-
-
-def _order(wanted: TextToImage, settings: Settings) -> Order:
+def _order(
+    wanted: TextToImage, settings: Settings, width: int | None = None, height: int | None = None
+) -> Order:
     if wanted.enable_hr:
         raise InvalidRequest("is not supported; ask for the size you want.", field="enable_hr")
     if wanted.script_name:
         raise InvalidRequest("there are no scripts here.", field="script_name")
     if wanted.alwayson_scripts:
         raise InvalidRequest("there are no scripts here.", field="alwayson_scripts")
-    _require_model(wanted.override_settings or {}, settings)
+    model = (wanted.override_settings or {}).get("sd_model_checkpoint")
+    require_model(model, settings, "sd_model_checkpoint")
     try:
         return make_order(
             settings,
             prompt=wanted.prompt or "",
-            width=None if wanted.width is None else round_to_grid(wanted.width),
-            height=None if wanted.height is None else round_to_grid(wanted.height),
+            width=width if wanted.width is None else round_to_grid(wanted.width),
+            height=height if wanted.height is None else round_to_grid(wanted.height),
             steps=None if wanted.steps is None else min(wanted.steps, settings.steps_max),
             seed=wanted.seed,
             count=(wanted.batch_size or 1) * (wanted.n_iter or 1),
@@ -164,12 +136,6 @@ def _order(wanted: TextToImage, settings: Settings) -> Order:
         if error.field == "count":
             error.field = "batch_size x n_iter"
         raise
-
-
-def _require_model(values: dict[str, Any], settings: Settings) -> None:
-    name = values.get("sd_model_checkpoint")
-    if name not in (None, "", settings.model_name):
-        raise UnknownModel(f"{name!r} is not served here.", field="sd_model_checkpoint")
 
 
 def _info(wanted: TextToImage, order: Order, settings: Settings) -> dict[str, Any]:
@@ -200,7 +166,7 @@ def _info(wanted: TextToImage, order: Order, settings: Settings) -> dict[str, An
         "sd_vae_hash": None,
         "seed_resize_from_w": -1,
         "seed_resize_from_h": -1,
-        "denoising_strength": None,
+        "denoising_strength": order.strength if order.source else None,
         "extra_generation_params": {},
         "index_of_first_image": 0,
         "infotexts": [_infotext(order, seed, settings) for seed in seeds],
