@@ -41,6 +41,7 @@ def test_instances_are_told_the_truth_about_the_client(gateway: Client) -> None:
         X_Forwarded_For="1.2.3.4",
         X_Forwarded_Host="evil",
         X_Forwarded_Proto="https",
+        X_Principal="somebody-else",
     )
     told = answer.json["headers"]
     names = [name.lower() for name, _ in told]
@@ -50,6 +51,7 @@ def test_instances_are_told_the_truth_about_the_client(gateway: Client) -> None:
     assert headers["x-forwarded-proto"] == "http"
     assert headers["x-forwarded-for"] not in ("1.2.3.4", "")
     assert "," not in headers["x-forwarded-for"]
+    assert "x-principal" not in headers
 
 
 @pytest.mark.parametrize(

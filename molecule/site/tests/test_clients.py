@@ -92,6 +92,18 @@ def test_the_openai_library_draws(url):
     assert [picture(item.b64_json).size for item in answer.data] == [(256, 256)] * 2
 
 
+def test_the_openai_library_gets_previews_as_a_stream(url):
+    client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
+    events = client.images.generate(
+        model="z-image-turbo", prompt="a red circle", size="256x256", stream=True, partial_images=2
+    )
+    assert [event.type.removeprefix("image_generation.") for event in events] == [
+        "partial_image",
+        "partial_image",
+        "completed",
+    ]
+
+
 def test_the_openai_library_tells_a_bad_request_from_an_outage(url):
     client = openai.OpenAI(base_url=f"{url}/v1", api_key="none")
     with pytest.raises(openai.BadRequestError) as refusal:
@@ -104,6 +116,14 @@ def test_the_webui_library_draws(url):
     result = client.txt2img(prompt="a red circle", seed=7, **SIZE)
     assert result.image.size == (256, 256)
     assert result.info["seed"] == 7
+
+
+def test_the_webui_library_draws_from_a_picture(url):
+    client = webuiapi.WebUIApi(host=url.removeprefix("http://"), port=80)
+    result = client.img2img(
+        images=[Image.new("RGB", (256, 256), "red")], prompt="a red circle", seed=7, **SIZE
+    )
+    assert result.image.size == (256, 256)
 
 
 def test_the_same_seed_gives_the_same_picture_whichever_instance_draws_it(url):
