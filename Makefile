@@ -2,7 +2,7 @@
 SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 ENGINE      ?= podman
-PROMPT      ?= a lighthouse at dawn
+PROMPT      ?= a red circle on a blue background
 export ENGINE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 

@@ -56,7 +56,7 @@ def draw(prompt: str) -> tuple[Path, str]:
 def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prompt", default="a lighthouse at dawn")
+    parser.add_argument("--prompt", default="a red circle on a blue background")
     arguments = parser.parse_args()
     changed = play("playbooks/local_hosts.yml") + play("site.yml")
     play("playbooks/status.yml")

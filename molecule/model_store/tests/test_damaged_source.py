@@ -8,7 +8,7 @@ DAMAGED = "/var/tmp/damaged"
 
 
 def converge_with_damaged_source(host, damage):
-    host.check_output(f"rm -rf {DAMAGED} && cp -r /models/tiny {DAMAGED} && cd {DAMAGED} && {damage}")
+    host.check_output(f"rm -rf {DAMAGED} && cp -r /models/nano {DAMAGED} && cd {DAMAGED} && {damage}")
     return lab.play("molecule/model_store/converge.yml", "store1", model_store_source=DAMAGED)
 
 

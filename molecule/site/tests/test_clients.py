@@ -14,6 +14,14 @@ import webuiapi
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from scripts.nano.world import Scene, describe
+
+ASKED = {
+    "a red circle on a blue background": Scene("circle", "red", "blue"),
+    "蓝色背景上的红色圆形": Scene("circle", "red", "blue"),
+    "a yellow triangle on a green background": Scene("triangle", "yellow", "green"),
+    "白色背景上的黑色正方形": Scene("square", "black", "white"),
+}
 INSTANCES = {"gpu1-a", "gpu1-b", "gpu1-c", "gpu2-a"}
 SIZE = {"width": 256, "height": 256}
 
@@ -35,6 +43,19 @@ def test_a_hundred_sdapi_calls_by_ten_threads_all_succeed_on_all_instances(url):
     assert Counter(answer.status_code for answer in answers) == {200: 100}
     assert {picture(answer.json()["images"][0]).size for answer in answers} == {(256, 256)}
     assert {answer.headers["X-Served-By"] for answer in answers} == INSTANCES
+
+
+@pytest.mark.parametrize("prompt", ASKED)
+def test_the_picture_is_the_one_asked_for_whichever_instance_draws_it(url, prompt):
+    with httpx.Client(base_url=url, timeout=120) as client, ThreadPoolExecutor(4) as threads:
+
+        def call(seed):
+            return client.post("/sdapi/v1/txt2img", json={"prompt": prompt, "seed": seed, **SIZE})
+
+        answers = list(threads.map(call, range(8)))
+    assert len({answer.headers["X-Served-By"] for answer in answers}) > 1
+    shown = Counter(describe(picture(answer.json()["images"][0])) for answer in answers)
+    assert shown[ASKED[prompt]] >= 7, shown
 
 
 def test_a_hundred_gradio_calls_by_ten_clients_all_succeed(url, tmp_path):
