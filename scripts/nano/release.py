@@ -1,0 +1,39 @@
+"""Saving the trained model, and measuring what was saved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import ZImagePipeline
+
+from scripts.build_tiny_model import MANIFEST, make_readable, manifest_of
+from scripts.nano import world
+from scripts.nano.measure import measure, report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def save(pipeline: Any, folder: Path) -> None:  # noqa: ANN401 - diffusers has no types
+    """Write the pipeline into `folder` in half precision, beside the model card that may be there."""
+    pipeline.to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
+    make_readable(folder)
+    (folder / MANIFEST).write_text(manifest_of(folder), encoding="utf-8")
+
+
+def load(folder: Path) -> Any:  # noqa: ANN401
+    """Return the saved pipeline as the application loads it on a CPU."""
+    pipeline = ZImagePipeline.from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def accuracy(folder: Path, times: int, seed: int) -> dict[str, Any]:
+    """Measure the saved model on every scene, those seen in training and those held out apart."""
+    pipeline = load(folder)
+    groups = {
+        name: [scene for scene in world.all_scenes() if world.is_held_out(scene) is held_out]
+        for name, held_out in (("seen", False), ("held_out", True))
+    }
+    return {name: report(measure(pipeline, scenes, times, seed)) for name, scenes in groups.items()}
