@@ -32,9 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=64, help="pictures in a step (default 64)")
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default 1)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--times", type=int, default=4, help="drawings of each caption's scene when measuring"
-    )
+    parser.add_argument("--times", type=int, default=2, help="drawings of each scene and language, measuring")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     torch.set_float32_matmul_precision("high")

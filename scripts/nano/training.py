@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # where on the learning rates fall to nothing.
 AUTOENCODER_SHARE = 0.14
 CROPS_SHARE = 0.6
-FEW_TOKENS_SHARE = 0.6
+FEW_TOKENS_SHARE = 0.35
 FALL_FROM = 0.55
 AUTOENCODER_RATE = 3e-3
 RATE = 2e-3

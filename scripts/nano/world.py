@@ -121,7 +121,7 @@ def vary(caption: str, rng: random.Random) -> str:
 
 def random_placement(rng: random.Random) -> Placement:
     """Return a place near the middle and a size near the usual."""
-    return Placement(rng.uniform(0.44, 0.56), rng.uniform(0.44, 0.56), rng.uniform(0.26, 0.34))
+    return Placement(rng.uniform(0.47, 0.53), rng.uniform(0.47, 0.53), rng.uniform(0.28, 0.32))
 
 
 def coverage(shape: str, placement: Placement, side: int) -> Image.Image:

@@ -16,8 +16,8 @@ from scripts.nano import world
 @pytest.mark.parametrize("scene", world.all_scenes(), ids=str)
 def test_reads_back_what_it_draws(scene: world.Scene) -> None:
     rng = random.Random(str(scene))
-    placements = [world.Placement(), *(world.random_placement(rng) for _ in range(2))]
-    assert [world.describe(world.render(scene, placement)) for placement in placements] == [scene] * 3
+    placements = [world.Placement(), world.random_placement(rng)]
+    assert [world.describe(world.render(scene, placement)) for placement in placements] == [scene] * 2
 
 
 @pytest.mark.parametrize("side", [64, 512])
