@@ -24,6 +24,11 @@ def save(pipeline: Any, folder: Path) -> None:  # noqa: ANN401 - diffusers has n
     for part in (pipeline.vae, pipeline.text_encoder, pipeline.transformer):
         part.to("cpu").half()
     pipeline.save_pretrained(folder, safe_serialization=True)
+    seal(folder)
+
+
+def seal(folder: Path) -> None:
+    """Let everybody read `folder`, and write the manifest of what it holds."""
     make_readable(folder)
     (folder / MANIFEST).write_text(manifest_of(folder), encoding="utf-8")
 

@@ -15,9 +15,8 @@ from scripts.nano import world
 
 @pytest.mark.parametrize("scene", world.all_scenes(), ids=str)
 def test_reads_back_what_it_draws(scene: world.Scene) -> None:
-    rng = random.Random(str(scene))
-    placements = [world.Placement(), world.random_placement(rng)]
-    assert [world.describe(world.render(scene, placement)) for placement in placements] == [scene] * 2
+    placement = world.random_placement(random.Random(str(scene)))
+    assert world.describe(world.render(scene, placement)) == scene
 
 
 @pytest.mark.parametrize("side", [64, 512])
