@@ -6,6 +6,8 @@ import io
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
+from PIL.PngImagePlugin import PngInfo
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -31,6 +33,12 @@ def as_file(image: Image, kind: Format, quality: int = 100) -> bytes:
     return buffer.getvalue()
 
 
-def as_png(image: Image) -> bytes:
-    """Return `image` as a PNG file."""
-    return as_file(image, Format.PNG)
+def as_png(image: Image, parameters: str | None = None) -> bytes:
+    """Return `image` as a PNG file, which carries `parameters` as the web UI's do."""
+    if parameters is None:
+        return as_file(image, Format.PNG)
+    texts = PngInfo()
+    texts.add_text("parameters", parameters)
+    buffer = io.BytesIO()
+    image.save(buffer, Format.PNG.value, compress_level=COMPRESSION, pnginfo=texts)
+    return buffer.getvalue()

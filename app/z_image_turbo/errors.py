@@ -7,6 +7,12 @@ How it is spelled in an answer is the business of `api.errors`.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 class ServiceError(Exception):
     """Base of the errors that callers see."""
@@ -35,10 +41,41 @@ class InvalidRequest(ServiceError):
     word = "invalid_request"
 
 
+@contextmanager
+def at_field(field: str) -> Iterator[None]:
+    """Have an `InvalidRequest` out of the block say which field of the request is at fault."""
+    try:
+        yield
+    except InvalidRequest as error:
+        error.field = field
+        raise
+
+
 class InvalidSize(InvalidRequest):
     """The picture's size is outside the limits or off the grid."""
 
     word = "invalid_size"
+
+
+class BodyTooLarge(ServiceError):
+    """The body has more bytes than the call takes."""
+
+    status = 413
+    word = "request_entity_too_large"
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is of another kind than the call takes."""
+
+    status = 415
+    word = "unsupported_media_type"
+
+
+class KeyReused(ServiceError):
+    """An Idempotency-Key comes again with another request than the first time."""
+
+    status = 422
+    word = "idempotency_key_reused"
 
 
 class NotServed(ServiceError):
@@ -60,6 +97,18 @@ class UnknownModel(ServiceError):
 
     status = 404
     word = "model_not_found"
+
+
+class UnknownLora(InvalidRequest):
+    """The request names a LoRA that is not in the folder."""
+
+    word = "lora_not_found"
+
+
+class LoraUnusable(InvalidRequest):
+    """The LoRA is there and cannot be used with this model."""
+
+    word = "lora_unusable"
 
 
 class CallerGone(ServiceError):

@@ -10,7 +10,7 @@ from concurrent.futures import Future, InvalidStateError
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from z_image_turbo.errors import Cancelled
+from z_image_turbo.errors import Cancelled, ServiceError
 from z_image_turbo.logs import request_id
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from z_image_turbo.errors import ServiceError
+    from z_image_turbo.batching import Likeness
     from z_image_turbo.pictures import Order
 
 NOBODY = "nobody"  # the caller of a job that has none
@@ -51,27 +51,38 @@ class Job:
         self.caller = caller
         self.task = task or self.id
         self.request = request_id.get()
+        self.likeness: Likeness = None  # of jobs that may be drawn as one batch with it; None for none
         self.step = 0  # steps done, for those who show progress
         self.accepted = time.time()  # for people
         self.submitted = 0.0  # by the queue's clock
         self.wait_seconds = 0.0  # from then until the worker took it
         self.run_seconds = 0.0  # of the engine's work
         self.preview_steps: frozenset[int] = frozenset()  # after which somebody wants to see the pictures
+        self.waiting = 0  # those who wait for the pictures
+        self.when_left: Callable[[], None] | None = (
+            None  # called, instead of cancelling, when the last one leaves
+        )
         self._previews: list[Callable[[Sequence[Image]], None]] = []
         self._future: Future[Sequence[Image]] = Future()
 
     async def images(self) -> Sequence[Image]:
         """Wait for the pictures, in the order of their seeds; raise the `ServiceError` that ended the job.
 
-        A caller that is cancelled while it waits cancels the job.
+        A caller that is cancelled while it waits cancels the job, unless that is up to `when_left`.
         """
+        ended = asyncio.wrap_future(self._future)
+        self.waiting += 1
         try:
-            return await asyncio.wrap_future(self._future)
+            return await (ended if self.when_left is None else asyncio.shield(ended))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if self._future.cancelled() and not (task and task.cancelling()):
                 raise Cancelled("The job was cancelled.") from None
             raise
+        finally:
+            self.waiting -= 1
+            if self.when_left is not None and not self.waiting and self.outcome is None:
+                self.when_left()
 
     @property
     def outcome(self) -> Outcome | None:
@@ -81,6 +92,14 @@ class Job:
         if self._future.cancelled():
             return Outcome.CANCELLED
         return Outcome.FAILED if self._future.exception() else Outcome.DONE
+
+    @property
+    def error(self) -> ServiceError | None:
+        """What ended the job, None unless it failed."""
+        if self.outcome is not Outcome.FAILED:
+            return None
+        error = self._future.exception()
+        return error if isinstance(error, ServiceError) else None
 
     def finish(self, images: Sequence[Image]) -> None:
         """Hand over the pictures, unless the job has ended."""

@@ -7,6 +7,8 @@ from enum import Enum
 
 from z_image_turbo.errors import InstanceFailed, ModelLoading, Paused, ShuttingDown
 
+LOADING_REASON = "the model is being loaded"
+WAITING_REASON = "waiting for other instances to load their models"
 LOADING_RETRY_SECONDS = 10
 LEAVING_RETRY_SECONDS = 5
 
@@ -37,7 +39,7 @@ class Lifecycle:
         """Start in LOADING."""
         self._lock = threading.Lock()
         self._state = State.LOADING
-        self._reason = "the model is being loaded"
+        self._reason = LOADING_REASON
 
     @property
     def state(self) -> State:
@@ -59,6 +61,18 @@ class Lifecycle:
             if allowed:
                 self._state, self._reason = state, reason
             return allowed
+
+    def wait_for_turn(self) -> None:
+        """Say that the model is not being loaded yet; `load` says that it is."""
+        with self._lock:
+            if self._state is State.LOADING:
+                self._reason = WAITING_REASON
+
+    def load(self) -> None:
+        """Say that the model is being loaded."""
+        with self._lock:
+            if self._state is State.LOADING:
+                self._reason = LOADING_REASON
 
     def require_ready(self) -> None:
         """Raise the `Refused` that says why no job is taken, unless the instance is READY."""

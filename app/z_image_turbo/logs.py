@@ -39,3 +39,21 @@ def _add_request_id(record: logging.LogRecord) -> bool:
     if (known := request_id.get()) and not hasattr(record, "request"):
         record.request = known
     return True
+
+
+def take_over_libraries() -> None:
+    """Have PyTorch and its company speak through our log, and draw no progress bars. Imports them."""
+    import torch  # noqa: F401, PLC0415 - it sets up its handlers when it is imported
+    from diffusers.utils import logging as diffusers_logging  # noqa: PLC0415
+    from transformers.utils import logging as transformers_logging  # noqa: PLC0415
+
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == "torch":
+            logging.getLogger(name).handlers.clear()
+            logging.getLogger(name).propagate = True
+    for library in (diffusers_logging, transformers_logging):
+        library.disable_default_handler()
+        library.enable_propagation()
+        library.disable_progress_bar()
+    for chatty in ("torchao", "torch.utils._pytree", "diffusers.quantizers"):  # about what is not in use
+        logging.getLogger(chatty).setLevel(logging.ERROR)

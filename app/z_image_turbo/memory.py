@@ -19,7 +19,7 @@ def process_memory() -> dict[str, int]:
 
 
 def device_memory() -> dict[str, Any]:
-    """Return what is used of the GPU's memory, in bytes, or why that is unknown."""
+    """Return what is used of the GPU's memory, in bytes, or why that is unknown. For the worker's thread."""
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {"error": "no GPU is in use"}

@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from z_image_turbo.errors import InvalidRequest, InvalidSize
+from z_image_turbo.loras import require_loras
 from z_image_turbo.settings import GRID
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from PIL.Image import Image
 
+    from z_image_turbo.loras import Lora
     from z_image_turbo.settings import Settings
 
 SEED_MAX = 2**53 - 1  # the largest integer that every JSON reader keeps exact
@@ -32,6 +36,8 @@ class Picture:
     seed: int
     source: Image | None = None  # the picture to begin with, of this size
     strength: float = 1.0  # how much of it may change
+    mask: Image | None = None  # of this size, grey: only what is white may change
+    loras: tuple[Lora, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class Order:
     count: int
     source: Image | None = None
     strength: float = 1.0
+    mask: Image | None = None
+    loras: tuple[Lora, ...] = ()
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
@@ -59,6 +67,8 @@ class Order:
                 self.seed + index,
                 self.source,
                 self.strength,
+                self.mask,
+                self.loras,
             )
             for index in range(self.count)
         )
@@ -98,6 +108,7 @@ def make_order(  # noqa: PLR0913 - the parts of a request
     steps: int | None = None,
     seed: int | None = None,
     count: int | None = None,
+    loras: Sequence[Lora] = (),
 ) -> Order:
     """Return the order with the defaults filled in; raise `InvalidRequest` with the field at fault.
 
@@ -114,8 +125,10 @@ def make_order(  # noqa: PLR0913 - the parts of a request
             f"{len(prompt)} characters are too many; at most {settings.prompt_chars_max} are allowed.",
             field="prompt",
         )
-    if not _is_unicode(prompt):
+    if not is_unicode(prompt):
         raise InvalidRequest("there are characters that are not Unicode (lone surrogates).", field="prompt")
+    if "\0" in prompt:
+        raise InvalidRequest("there is a NUL character.", field="prompt")
     _check_side("width", width, settings)
     _check_side("height", height, settings)
     if width * height > settings.pixels_max:
@@ -126,20 +139,24 @@ def make_order(  # noqa: PLR0913 - the parts of a request
     _check_range("steps", steps, 1, settings.steps_max)
     _check_range("seed", seed, 0, SEED_MAX - settings.images_max)
     _check_range("count", count, 1, settings.images_max)
-    return Order(prompt, width, height, steps, seed, count)
+    require_loras(loras, settings)
+    return Order(prompt, width, height, steps, seed, count, loras=tuple(sorted(loras)))
 
 
-def begin_with(source: Image, order: Order, strength: float) -> Order:
+def begin_with(source: Image, order: Order, strength: float, mask: Image | None = None) -> Order:
     """Return `order` with a picture to begin with, which must have its size.
 
     `strength` says how much of it may change, from 0 to 1; at least one step is drawn however little that is.
+    Outside of `mask`, a grey picture of the same size, nothing changes: white may, and grey is a soft edge.
     """
-    if source.size != (order.width, order.height):
-        raise ValueError("the picture to begin with has another size than the one to be drawn")
-    return replace(order, source=source, strength=max(strength, 1 / order.steps))
+    size = (order.width, order.height)
+    if source.size != size or (mask is not None and mask.size != size):
+        raise ValueError("the picture to begin with, or the mask, has another size than the one to be drawn")
+    return replace(order, source=source, strength=max(strength, 1 / order.steps), mask=mask)
 
 
-def _is_unicode(text: str) -> bool:
+def is_unicode(text: str) -> bool:
+    """Tell whether `text` can be written down: JSON and Python know halves of characters, UTF-8 does not."""
     try:
         text.encode()
     except UnicodeEncodeError:

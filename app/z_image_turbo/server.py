@@ -71,13 +71,13 @@ class DrainingServer(uvicorn.Server):
             self.should_exit = True
 
     async def _leave(self) -> None:
-        queue = self._service.queue
-        if not queue.idle:
+        service = self._service
+        if not service.idle:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._service.settings.drain_seconds):
-                    while not queue.idle:  # noqa: ASYNC110 - the worker's thread knows no loop
+                async with asyncio.timeout(service.settings.drain_seconds):
+                    while not service.idle:  # noqa: ASYNC110 - the worker's thread knows no loop
                         await asyncio.sleep(POLL_SECONDS)
-            self._service.cut_off()
+            service.cut_off()
             # Callers of the page come back for the file of their picture; let them in once more.
             await asyncio.sleep(COLLECT_SECONDS)
         self.should_exit = True

@@ -5,6 +5,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -14,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 ENVIRONMENT_PREFIX = "ZIMAGE_"
 GRID = 16  # the sides of every picture are multiples of it: 8 for the autoencoder, 2 for the patches
+BASE_URL = re.compile(r"https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 LONGEST_SIDE = 8192  # the model's table of positions ends here
 
 
@@ -30,6 +32,12 @@ def _on_grid(side: int) -> int:
 def _model_folder(path: Path) -> Path:
     if not (path / "model_index.json").is_file():
         raise ValueError(f"{path} is not a model folder (it has no model_index.json)")
+    return path.resolve()
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise ValueError(f"{path} is not a folder")
     return path.resolve()
 
 
@@ -77,6 +85,8 @@ class Settings(BaseSettings):
         "info", description="least severe log lines to write"
     )
 
+    docs: bool = Field(False, description="describe the APIs at /docs and /openapi.json")
+
     model_path: Annotated[Path, AfterValidator(_model_folder)] = Field(description="folder of the model")
     model_name: str = Field("z-image-turbo", min_length=1, description="name of the model in the APIs")
     model_aliases: str = Field(
@@ -94,10 +104,54 @@ class Settings(BaseSettings):
     offload: bool = Field(
         False, description="keep on the GPU only the part of the model that works, for 16 GB cards; slower"
     )
+    quantize: Literal["none", "int8", "fp8"] = Field(
+        "none",
+        description="store the transformer's weights in 8 bits, which halves them; fp8 is faster too and "
+        "needs a GPU of compute capability 8.9",
+    )
+    quantize_text: bool = Field(
+        False, description="store the text encoder's weights in 8 bits, on any device, which saves 3.6 GB"
+    )
+    lora_path: Annotated[Path, AfterValidator(_folder)] | None = Field(
+        None, description="folder of LoRAs (*.safetensors), which requests name without the suffix"
+    )
+    loras_max: int = Field(
+        4, ge=1, le=64, description="LoRAs of one request, and LoRAs kept on the device once they were used"
+    )
     text_cache_bytes_max: int = Field(
         64 * 2**20,
         ge=0,
         description="memory for what the text encoder made of the last prompts; 0 keeps none",
+    )
+
+    load_turns: Annotated[Path, AfterValidator(_folder)] | None = Field(
+        None, description="folder by which the instances of a host take turns at loading their models"
+    )
+    loads_at_once: int = Field(2, ge=1, description="instances that may load at once, where they take turns")
+
+    batch_images_max: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="most pictures that requests share a batch for; 1 draws each request alone",
+    )
+    batch_pixels_max: int = Field(
+        768 * 768,
+        ge=0,
+        description="largest picture, in pixels, for which requests share a batch; a larger one fills the "
+        "device alone, so that sharing only makes the first one wait",
+    )
+    batch_wait_ms: int = Field(
+        20,
+        ge=0,
+        le=1000,
+        description="how long a request for such a picture waits for others, in milliseconds",
+    )
+    stuck_seconds: float = Field(
+        30,
+        ge=0,
+        description="silence of the device, beyond three times what the drawing should take, after which the "
+        "instance counts as failed; 0 is any",
     )
 
     queue_max: int = Field(32, ge=1, description="jobs that may wait; one more is refused with 503")
@@ -114,6 +168,37 @@ class Settings(BaseSettings):
     )
     temp_dir: Path | None = Field(
         None, description="folder of the web page's pictures; a private one, removed at exit, unless set"
+    )
+
+    files_age_hours: float = Field(
+        24, gt=0, description="age at which the page's pictures and uploads are removed, in hours"
+    )
+    files_bytes_max: int = Field(
+        4 * 2**30,
+        ge=2**20,
+        description="size of the page's files above which the oldest are removed, in bytes",
+    )
+    pool_url: str | None = Field(
+        None,
+        description="addresses that draw the page's pictures, such as a gateway's, comma separated; this "
+        "instance itself unless set, and when none can be reached",
+    )
+    page_examples: str | None = Field(
+        None,
+        description="prompts that the page offers, separated by a vertical bar; its own in two languages "
+        "unless set",
+    )
+    page_secret: str = Field(
+        "z-image-turbo",
+        min_length=1,
+        max_length=128,
+        description="key by which the page's form and gallery lie in the browser; the same on all instances",
+    )
+    mcp: bool = Field(True, description="serve the tool that draws to MCP clients at /gradio_api/mcp/")
+    mcp_origins: str | None = Field(
+        None,
+        description="web pages that may use MCP, such as https://chat.example.org, comma separated; requests "
+        "of other pages are refused, programs are not pages",
     )
 
     steps: int = Field(8, ge=1, le=100, description="steps of a picture when the request names none")
@@ -140,6 +225,11 @@ class Settings(BaseSettings):
             raise ValueError("pixels_max must allow side_default x side_default")
         if self.steps > self.steps_max:
             raise ValueError("steps must not exceed steps_max")
+        if self.compile and self.lora_path is not None:
+            raise ValueError("compile and lora_path exclude each other: every LoRA would be compiled anew")
+        for url in self.pool_urls:
+            if not BASE_URL.fullmatch(url):
+                raise ValueError(f"pool_url: {url} is not an address like http://10.0.0.5:7860")
         if self.device == "cpu" and self.needing_gpu:
             raise ValueError(f"{self.needing_gpu[0]} needs a GPU; it cannot be had with device cpu")
         return self
@@ -151,9 +241,24 @@ class Settings(BaseSettings):
         return (self.model_name, *(alias for alias in aliases if alias and alias != self.model_name))
 
     @property
+    def pool_urls(self) -> tuple[str, ...]:
+        """The addresses that draw the page's pictures; none stands for this instance."""
+        return tuple(url.strip().rstrip("/") for url in (self.pool_url or "").split(",") if url.strip())
+
+    @property
+    def mcp_pages(self) -> frozenset[str]:
+        """The origins of web pages that may use MCP."""
+        return frozenset(origin.strip() for origin in (self.mcp_origins or "").split(",") if origin.strip())
+
+    @property
     def needing_gpu(self) -> list[str]:
         """The settings that ask for what only a GPU has."""
-        asked = {"attention": self.attention != "native", "compile": self.compile, "offload": self.offload}
+        asked = {
+            "attention": self.attention != "native",
+            "compile": self.compile,
+            "offload": self.offload,
+            "quantize: fp8": self.quantize == "fp8",
+        }
         return [name for name, wanted in asked.items() if wanted]
 
     @property

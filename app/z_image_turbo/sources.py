@@ -29,6 +29,8 @@ def decode_base64(text: str) -> bytes:
         kind, _, text = text.partition(",")
         if not kind.endswith(";base64"):
             raise InvalidRequest("a data: URL must be in base64.")
+        if not kind.startswith("data:image/"):
+            raise InvalidRequest("must be the data: URL of a picture.")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
@@ -36,7 +38,17 @@ def decode_base64(text: str) -> bytes:
 
 
 def read_source(data: bytes, settings: Settings) -> Image.Image:
-    """Return the picture in a PNG, JPEG or WebP file, upright and opaque; raise `InvalidRequest`.
+    """Return the picture in a file, upright and opaque; see `read_upright`."""
+    upright = read_upright(data, settings)
+    if upright.has_transparency_data:
+        picture = upright.convert("RGBA")
+        upright = Image.new("RGBA", picture.size, BACKGROUND)
+        upright.alpha_composite(picture)
+    return upright.convert("RGB")
+
+
+def read_upright(data: bytes, settings: Settings) -> Image.Image:
+    """Return the picture in a PNG, JPEG or WebP file, turned upright; raise `InvalidRequest`.
 
     Its size is taken from the header and checked before a pixel is decoded: a file of a kilobyte can claim
     gigabytes. Takes a tenth of a second for a large one, so not on the event loop.
@@ -44,16 +56,11 @@ def read_source(data: bytes, settings: Settings) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
             _require_pixels(*opened.size, settings.source_pixels_max)
-            upright = ImageOps.exif_transpose(opened)
+            return ImageOps.exif_transpose(opened)
     except InvalidRequest:
         raise
     except Exception:  # noqa: BLE001 - a damaged file can make a decoder raise anything
         raise InvalidRequest(f"is not a picture that can be read ({', '.join(FORMATS)}).") from None
-    if upright.has_transparency_data:
-        picture = upright.convert("RGBA")
-        upright = Image.new("RGBA", picture.size, BACKGROUND)
-        upright.alpha_composite(picture)
-    return upright.convert("RGB")
 
 
 def _require_pixels(width: int, height: int, most: int) -> None:

@@ -18,14 +18,18 @@ class TextCache:
         """Keep at most `bytes_max` bytes; 0 keeps nothing."""
         self._bytes_max = bytes_max
         self._bytes = 0
+        self.hits = 0  # texts that were here when asked for
+        self.misses = 0  # texts that had to be read
         self._known: OrderedDict[str, torch.Tensor] = OrderedDict()
 
     def get(self, prompt: str, encode: Callable[[str], torch.Tensor]) -> torch.Tensor:
         """Return the embedding of `prompt`, made by `encode` when it is not known."""
         if (known := self._known.get(prompt)) is not None:
             self._known.move_to_end(prompt)
+            self.hits += 1
             return known
         made = encode(prompt)
+        self.misses += 1
         self._known[prompt] = made
         self._bytes += made.nbytes
         while self._bytes > self._bytes_max:

@@ -2,8 +2,6 @@
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +11,8 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from httpx2 import Response  # what Starlette's test client answers with
 
-from scripts.build_tiny_model import build
-from tests.app.fakes import WAIT_SECONDS, FakeEngine
+from tests.app import process
+from tests.app.fakes import FakeEngine
 from tests.app.process import Instance
 from z_image_turbo.engine import DiffusersEngine, Engine
 from z_image_turbo.lifecycle import State
@@ -26,26 +24,27 @@ os.environ |= {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "OMP_
 for variable in [name for name in os.environ if name.startswith("ZIMAGE_")]:
     del os.environ[variable]
 
-SMALL = {"side_default": 128, "side_min": 64, "side_max": 1024, "pixels_max": 1024 * 1024, "threads": 1}
+NANO = Path(__file__).parents[2] / "models" / "nano"
+SMALL = {
+    "side_default": 128,
+    "side_min": 64,
+    "side_max": 1024,
+    "pixels_max": 1024 * 1024,
+    "threads": 1,
+    "batch_images_max": 1,  # what is about batches turns them on
+}
 
 MakeSettings = Callable[..., Settings]
 Later = Callable[..., Future[Response]]
 MakeClient = Callable[..., TestClient]
 
-
-def until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
-    """Return as soon as `condition` holds; fail after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "what the test waits for did not happen"
-        threading.Event().wait(0.01)
+until = process.until
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    build(folder, seed=0)
-    return folder
+def tiny_model() -> Path:
+    """Be the nano model; it means what it draws at 256x256 only, and does everything else at any size."""
+    return NANO
 
 
 @pytest.fixture(scope="session")

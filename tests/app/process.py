@@ -4,12 +4,16 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.app.fakes import WAIT_SECONDS
 
 APP = Path(__file__).parents[2] / "app" / "app.py"
 
@@ -19,6 +23,14 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def until(condition: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    """Return as soon as `condition` holds; fail after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        threading.Event().wait(0.01)
 
 
 class Instance:
@@ -58,10 +70,17 @@ class Instance:
         return self.status("/readyz") == 200
 
     def jobs(self) -> int:
-        answer = self.get("/sdapi/v1/progress")
+        return self._progress("job_count")
+
+    def step(self) -> int:
+        """Return how many steps of the caller's first job are done."""
+        return self._progress("sampling_step")
+
+    def _progress(self, key: str) -> int:
+        answer = self.get("/sdapi/v1/progress?skip_current_image=true")
         assert answer is not None
-        count: int = answer.json()["state"]["job_count"]
-        return count
+        value: int = answer.json()["state"][key]
+        return value
 
     def generate(self, **request: Any) -> httpx.Response:
         return httpx.post(

@@ -148,7 +148,7 @@ def test_openai_refuses_what_it_cannot_do_and_names_the_field(
         ({"prompt": "x" * 4001}, "prompt"),
         ({"enable_hr": True}, "enable_hr"),
         ({"script_name": "x/y/z plot"}, "script_name"),
-        ({"alwayson_scripts": {"ControlNet": {}}}, "alwayson_scripts"),
+        ({"alwayson_scripts": {"ControlNet": {"args": [{}]}}}, "alwayson_scripts"),
     ],
 )
 def test_sdapi_refuses_what_it_cannot_do_and_names_the_field(

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import threading
 from typing import Any, Self
 
 import pytest
@@ -12,8 +13,8 @@ from PIL import Image
 from tests.app.conftest import Later, until
 from tests.app.fakes import FakeEngine
 from z_image_turbo.api import openai_stream
-from z_image_turbo.api.openai_stream import steps_to_show
 from z_image_turbo.service import Service
+from z_image_turbo.watching import steps_to_show
 
 OPENAI = "/v1/images/generations"
 EDITS = "/v1/images/edits"
@@ -114,6 +115,24 @@ def test_a_waiting_stream_is_kept_alive(
     assert service.queue.idle
 
 
+def test_a_stream_tells_how_far_the_job_is_when_it_is_asked_to(
+    engine: FakeEngine, service: Service, later: Later
+) -> None:
+    engine.go.clear()
+    first = later(OPENAI, prompt="a cat")
+    until(lambda: service.queue.running)
+    answer = later(OPENAI, prompt="a dog", stream=True, progress=True, num_inference_steps=2)
+    until(lambda: service.queue.depth == 1)
+    threading.Event().wait(0.3)  # it is looked at from time to time, and must be seen to wait
+    engine.go.set()
+    assert first.result(20).status_code == 200
+    told = events(answer.result(20).text)
+    name, data = told[0]
+    assert name == data.pop("type") == "image_generation.progress"
+    assert data == {"step": 0, "steps": 2, "ahead": 1, "eta_seconds": data["eta_seconds"]}
+    assert told[-1][0] == "image_generation.completed"
+
+
 class Told(str):
     """A text that notes when it is sent."""
 
@@ -164,21 +183,27 @@ def test_an_edit_can_be_streamed(steady: TestClient) -> None:
         ({"prompt": "a cat"}, {"image": png(), "mask": png()}, "mask"),
         ({}, {"image": png()}, "prompt"),
         ({"prompt": "a cat", "n": "many"}, {"image": png()}, "n"),
+        ({"prompt": "a cat", "n": ["1", "2"]}, {"image": png()}, "n"),
+        ({"prompt": "a cat", "stream": "perhaps"}, {"image": png()}, "stream"),
         ({"prompt": "a cat", "size": "100x100"}, {"image": png()}, "size"),
         ({"prompt": "a cat", "strength": "2"}, {"image": png()}, "strength"),
     ],
 )
 def test_an_edit_refuses_what_it_cannot_do(
-    steady: TestClient, form: dict[str, str], files: dict[str, bytes], field: str
+    steady: TestClient, form: dict[str, str | list[str]], files: dict[str, bytes], field: str
 ) -> None:
     answer = steady.post(EDITS, data=form, files=files or {"other": b"x"})
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, field)
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data", "text/plain"])
-def test_an_edit_that_is_no_form_is_refused_in_the_envelope(steady: TestClient, content_type: str) -> None:
+@pytest.mark.parametrize(
+    ("content_type", "status"), [("application/json", 415), ("multipart/form-data", 400), ("text/plain", 415)]
+)
+def test_an_edit_that_is_no_form_is_refused_in_the_envelope(
+    steady: TestClient, content_type: str, status: int
+) -> None:
     answer = steady.post(EDITS, content=b"{}", headers={"Content-Type": content_type})
-    assert answer.status_code == 400
+    assert answer.status_code == status
     assert answer.json()["error"]["message"]
 
 
@@ -186,3 +211,48 @@ def test_an_edit_that_is_no_form_is_refused_in_the_envelope(steady: TestClient, 
 def test_health_answers_head_requests(steady: TestClient, path: str) -> None:
     answer = steady.head(path)
     assert (answer.status_code, answer.content) == (200, b"")
+
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+def test_clients_whose_base_address_lacks_v1_are_served_too(steady: TestClient, prefix: str) -> None:
+    assert steady.post(f"{prefix}/images/generations", json={"prompt": "a cat"}).status_code == 200
+    form = {"data": {"prompt": "a cat"}, "files": {"image": png()}}
+    assert steady.post(f"{prefix}/images/edits", **form).status_code == 200  # type: ignore[arg-type]
+    missing = steady.post(f"{prefix}/images/variations")
+    assert (missing.status_code, missing.json()["error"]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "size"),
+    [
+        ({"width": 192, "height": 64}, "192x64"),
+        ({"width": 192}, "192x128"),
+        ({"size": "auto", "height": 64}, "128x64"),
+        ({"size": "64x64", "width": 64}, "64x64"),
+    ],
+)
+def test_width_and_height_may_stand_for_the_size(
+    steady: TestClient, wanted: dict[str, Any], size: str
+) -> None:
+    assert steady.post(OPENAI, json={"prompt": "a cat", **wanted}).json()["size"] == size
+
+
+def test_the_usage_counts_the_patches_of_the_pictures_that_come_and_go(steady: TestClient) -> None:
+    answer = steady.post(OPENAI, json={"prompt": "a red cat", "n": 2}).json()
+    assert answer["usage"] == {
+        "input_tokens": 3,
+        "output_tokens": 128,
+        "total_tokens": 131,
+        "input_tokens_details": {"image_tokens": 0, "text_tokens": 3},
+    }
+    edited = steady.post(EDITS, data={"prompt": "a cat", "stream": "true"}, files={"image": png()})
+    told = events(edited.text)[-1][1]["usage"]
+    assert (told["input_tokens_details"]["image_tokens"], told["output_tokens"]) == (60, 60)
+
+
+def test_what_has_no_meaning_here_is_ignored_whatever_it_is(steady: TestClient) -> None:
+    ignored = ["quality", "style", "background", "moderation", "user", "safety_identifier", "negative_prompt"]
+    ignored += ["guidance_scale", "input_fidelity", "no_such_key"]
+    for value in (None, "x", 7, [1], {"a": None}):
+        body = {"prompt": "a cat", **dict.fromkeys(ignored, value)}
+        assert steady.post(OPENAI, json=body).status_code == 200

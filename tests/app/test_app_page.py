@@ -3,19 +3,25 @@
 import re
 from pathlib import Path
 
-import gradio as gr
 import pytest
 from fastapi.testclient import TestClient
 
 from tests.app.conftest import MakeSettings
 from tests.app.fakes import FakeEngine
-from z_image_turbo.page import build_page, size_choices
-from z_image_turbo.page_texts import CHINESE, ENGLISH, texts_for
-from z_image_turbo.pictures import make_order, read_size
+from z_image_turbo.errors import QueueFull
+from z_image_turbo.page import build_page
+from z_image_turbo.page_form import FREE, ratio_of, size_choices
+from z_image_turbo.page_memory import kept_language, read_gallery
+from z_image_turbo.page_stage import gallery, pictures
+from z_image_turbo.page_texts import CHINESE, ENGLISH, ERRORS, say, texts_for
+from z_image_turbo.pictures import make_order
 from z_image_turbo.service import Service
 
 # Named in meta tags and examples of the interface description, which browsers do not load.
 NEVER_LOADED = {"https://raw.githubusercontent.com", "https://gradio.app", "http://www.w3.org"}
+NAMES = {"prompt", "ratio", "width", "height", "count", "seed", "dice", "steps", "source", "strength"}
+SHOWN = {"generate", "cancel", "examples", "picture", "gallery", "header"}
+FILE = f"/srv/files/gpu1/{'0' * 64}/z-image-7.png"
 
 
 def test_it_loads_nothing_from_elsewhere(steady: TestClient) -> None:
@@ -34,17 +40,10 @@ def test_behind_a_gateway_its_addresses_are_the_gateways(steady: TestClient) -> 
     assert steady.get("/config", headers=headers).json()["root"] == "https://pictures.example"
 
 
-def test_it_offers_program_callers_one_endpoint_with_named_parameters(steady: TestClient) -> None:
-    endpoints = steady.get("/gradio_api/info").json()["named_endpoints"]
-    assert list(endpoints) == ["/generate"]
-    names = [parameter["parameter_name"] for parameter in endpoints["/generate"]["parameters"]]
-    assert names == ["prompt", "size", "seed"]
-
-
 def test_its_elements_have_the_names_that_browser_tests_rely_on(steady: TestClient) -> None:
     components = steady.get("/config").json()["components"]
     names = {component["props"].get("elem_id") for component in components}
-    assert {"prompt", "size", "seed", "dice", "generate", "picture", "seed_used"} <= names
+    assert names >= NAMES | SHOWN
 
 
 def test_it_speaks_english_and_chinese(steady: TestClient) -> None:
@@ -55,37 +54,72 @@ def test_it_speaks_english_and_chinese(steady: TestClient) -> None:
     assert texts_for("de,en;q=0.8") is texts_for("") is ENGLISH
 
 
+def test_it_says_in_both_languages_what_went_wrong_and_when_to_try_again() -> None:
+    error = QueueFull("32 jobs are waiting; try again later.", retry_after_seconds=7)
+    assert say(error, ENGLISH) == f"{ERRORS['queue_full'][0]} Try again in 7 s."
+    assert say(error, CHINESE) == f"{ERRORS['queue_full'][1]}请在 7 秒后重试。"
+
+
 @pytest.mark.parametrize("side", [128, 512, 1024])
 def test_every_size_it_offers_can_be_drawn_and_the_first_is_the_default(
     settings_for: MakeSettings, side: int
 ) -> None:
     settings = settings_for(side_default=side)
-    sizes = [read_size(value) for _, value in size_choices(settings)]
+    sizes = list(size_choices(settings).values())
     assert sizes[0] == (side, side)
     for width, height in sizes:
         make_order(settings, prompt="a cat", width=width, height=height)
-
-
-def test_a_file_that_was_not_uploaded_is_refused_as_input(steady: TestClient) -> None:
-    """The page takes no files; this holds the check that mounting leaves off, for the day it does."""
-    assert steady.app is not None
-    mounted = [route.app for route in steady.app.routes if hasattr(route, "app")]  # type: ignore[attr-defined]
-    pages = [app.get_blocks() for app in mounted if hasattr(app, "get_blocks")]
-    assert [page.has_launched for page in pages] == [True]
-
-
-def test_the_files_of_gradio_end_at_its_own_folder(steady: TestClient, tmp_path: Path) -> None:
-    private = tmp_path / "private.png"
-    private.write_bytes(b"x")
-    assert steady.get(f"/gradio_api/file={private}").status_code == 403
-
-
-def test_a_large_upload_is_refused(steady: TestClient) -> None:
-    assert steady.post("/gradio_api/upload", files={"files": ("a.png", b"x" * 5000)}).status_code == 413
+        assert ratio_of(width, height, settings) != FREE
+    assert ratio_of(side, side + 16, settings) == FREE
 
 
 def test_its_own_queue_never_holds_jobs_back(settings_for: MakeSettings, tmp_path: Path) -> None:
     page = build_page(Service(settings_for(), FakeEngine()), tmp_path)
-    assert isinstance(page, gr.Blocks)
-    drawing = [function for function in page.fns.values() if function.api_name == "generate"]
-    assert [function.concurrency_limit for function in drawing] == [None]
+    queued = [function for function in page.fns.values() if function.fn and function.queue]
+    assert {function.concurrency_limit for function in queued} == {None}
+    assert page._queue.max_thread_count >= 1000
+    assert page._queue.max_size is None
+
+
+@pytest.mark.parametrize("kept", [None, [], "x", {"language": "xx"}, {"language": ["en"]}, {}])
+def test_what_is_no_language_leaves_the_choice_to_the_browser(kept: object) -> None:
+    assert kept_language(kept) == ""
+    assert kept_language({"language": "zh"}) == "zh"
+
+
+ENTRY = {"file": FILE, "prompt": "<b>a cat</b>", "width": 8, "height": 8, "seed": 7, "steps": 8, "at": 2e9}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"file": "/etc/passwd"},
+        {"file": f"/srv/../etc/{'0' * 64}/z-image-7.png"},
+        {"file": f"//host/{'0' * 64}/z-image-7.png"},
+        {"file": f'/srv/"><script>/{"0" * 64}/z-image-7.png'},
+        {"file": f"https://elsewhere/{'0' * 64}/z-image-7.png"},
+        {"at": 0.0},
+        {"seed": "<script>"},
+    ],
+)
+def test_a_gallery_keeps_no_entry_that_is_not_the_pages_own_or_too_old(
+    changed: dict[str, object], tmp_path: Path
+) -> None:
+    assert [entry.file for entry in read_gallery([ENTRY], tmp_path, 1)] == [FILE]
+    assert read_gallery([ENTRY | changed, "x", None], tmp_path, 1) == []
+
+
+def test_a_gallery_forgets_the_pictures_of_this_host_that_are_gone(tmp_path: Path) -> None:
+    own = tmp_path / ("1" * 64) / "z-image-7.png"
+    kept = [ENTRY, ENTRY | {"file": str(own)}]
+    assert [entry.file for entry in read_gallery(kept, tmp_path, 1)] == [FILE]
+    own.parent.mkdir()
+    own.write_bytes(b"x")
+    assert [entry.file for entry in read_gallery(kept, tmp_path, 1)] == [FILE, str(own)]
+
+
+def test_what_people_wrote_is_never_html(tmp_path: Path) -> None:
+    entries = read_gallery([ENTRY | {"prompt": "\"'><script>x</script>"}], tmp_path, 1)
+    for html in (pictures(entries, 0, ENGLISH), gallery(entries, ENGLISH)):
+        assert "<script" not in html
+        assert "\"'" not in html

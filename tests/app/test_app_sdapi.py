@@ -83,7 +83,7 @@ def test_what_clients_post_with_an_empty_body_is_answered_with_json(
     assert (answer.status_code, answer.json()) == (200, expected)
 
 
-@pytest.mark.parametrize("path", ["png-info", "interrogate", "extra-single-image", "extra-batch-images"])
+@pytest.mark.parametrize("path", ["interrogate", "extra-single-image", "extra-batch-images"])
 def test_what_is_not_implemented_says_so(steady: TestClient, path: str) -> None:
     answer = steady.post(f"{SDAPI}/{path}", json={"image": "x"})
     assert answer.status_code == 501
@@ -108,7 +108,7 @@ def test_memory_tells_what_the_process_uses(steady: TestClient) -> None:
 def test_progress_follows_the_callers_job_by_its_own_name(
     engine: FakeEngine, service: Service, later: Later, state: Callable[..., dict[str, Any]]
 ) -> None:
-    service.queue.note_speed(make_order(service.settings, prompt="long"), seconds=9)
+    service.queue.note_speed(make_order(service.settings, prompt="long").work, seconds=9)
     engine.go.clear()
     running = later(f"{SDAPI}/txt2img", prompt="slow", steps=5, force_task_id="task(mine)")
     until(lambda: service.queue.running)
@@ -123,7 +123,7 @@ def test_progress_follows_the_callers_job_by_its_own_name(
 def test_a_waiting_job_has_no_progress_but_counts(
     engine: FakeEngine, service: Service, later: Later, state: Callable[..., dict[str, Any]]
 ) -> None:
-    service.queue.note_speed(make_order(service.settings, prompt="long"), seconds=9)
+    service.queue.note_speed(make_order(service.settings, prompt="long").work, seconds=9)
     engine.go.clear()
     jobs = [later(f"{SDAPI}/txt2img", prompt="slow", force_task_id="a")]
     until(lambda: service.queue.running)
@@ -230,7 +230,7 @@ def bomb(side: int = 60000) -> str:
         ({"init_images": [text_of(kind="GIF")]}, "init_images"),
         ({"init_images": [bomb()]}, "init_images"),
         ({"init_images": [text_of(size=(5000, 4000))]}, "init_images"),
-        ({"init_images": [text_of()], "mask": text_of()}, "mask"),
+        ({"init_images": [text_of()], "mask": bomb()}, "mask"),
         ({"init_images": [text_of()], "denoising_strength": 1.5}, "denoising_strength"),
     ],
 )

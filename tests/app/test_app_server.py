@@ -13,6 +13,8 @@ import pytest
 
 from tests.app.conftest import MakeSettings, create, until
 from tests.app.fakes import FakeEngine
+from tests.app.visitor import Visitor
+from z_image_turbo import server
 from z_image_turbo.lifecycle import State
 from z_image_turbo.server import DrainingServer
 from z_image_turbo.service import Service
@@ -30,8 +32,12 @@ class Running:
         until(lambda: self.server.started and service.lifecycle.state is State.READY)
         self._callers = ThreadPoolExecutor(4)
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+
     def generate_later(self) -> Future[httpx.Response]:
-        url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/v1/images/generations"
+        url = f"{self.url}/v1/images/generations"
         return self._callers.submit(httpx.post, url, json={"prompt": "a cat"}, timeout=30)
 
     def signal(self) -> None:
@@ -44,14 +50,15 @@ class Running:
         return time.monotonic() - begin
 
 
+Run = Callable[..., Running]
+
+
 @pytest.fixture
-def run(
-    engine: FakeEngine, settings_for: MakeSettings, page_dir: Path
-) -> Iterator[Callable[[float], Running]]:
+def run(engine: FakeEngine, settings_for: MakeSettings, page_dir: Path) -> Iterator[Run]:
     started: list[Running] = []
 
-    def start(drain_seconds: float) -> Running:
-        settings = settings_for(drain_seconds=drain_seconds)
+    def start(drain_seconds: float, **options: object) -> Running:
+        settings = settings_for(drain_seconds=drain_seconds, **options)
         started.append(Running(Service(settings, engine), page_dir))
         return started[-1]
 
@@ -63,15 +70,13 @@ def run(
             one.thread.join(20)
 
 
-def test_an_idle_instance_leaves_at_once(run: Callable[[float], Running]) -> None:
+def test_an_idle_instance_leaves_at_once(run: Run) -> None:
     running = run(60)
     running.signal()
     assert running.seconds_to_end() < 2
 
 
-def test_what_the_drain_cannot_finish_in_time_is_answered_503(
-    engine: FakeEngine, run: Callable[[float], Running]
-) -> None:
+def test_what_the_drain_cannot_finish_in_time_is_answered_503(engine: FakeEngine, run: Run) -> None:
     running = run(0.1)
     engine.go.clear()
     cut_off = [running.generate_later() for _ in range(2)]
@@ -82,7 +87,25 @@ def test_what_the_drain_cannot_finish_in_time_is_answered_503(
     assert running.seconds_to_end() < 8
 
 
-def test_a_second_signal_leaves_at_once(engine: FakeEngine, run: Callable[[float], Running]) -> None:
+def test_a_job_of_the_page_that_another_instance_draws_is_waited_for(
+    engine: FakeEngine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "ANSWER_SECONDS", 1)
+    drawing = run(60)
+    leaving = run(60, pool_url=drawing.url)
+    engine.go.clear()
+    visitor = Visitor(leaving.url)
+    visitor.click_draw()
+    with visitor.listen() as messages:
+        until(lambda: drawing.service.queue.running)
+        leaving.signal()
+        leaving.thread.join(3)
+        engine.go.set()
+        assert "stage done" in "".join(messages)
+    assert leaving.seconds_to_end() < 5
+
+
+def test_a_second_signal_leaves_at_once(engine: FakeEngine, run: Run) -> None:
     running = run(60)
     engine.go.clear()
     running.generate_later()
@@ -91,3 +114,28 @@ def test_a_second_signal_leaves_at_once(engine: FakeEngine, run: Callable[[float
     until(lambda: running.service.lifecycle.state is State.DRAINING)
     running.signal()
     assert running.seconds_to_end() < 2
+
+
+HEAD = b"POST /v1/images/generations HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n", id="a header of 100 KB"),
+        pytest.param(HEAD + b"X-Request-Id: a\nSet-Cookie: b\r\n\r\n", id="a header with a line end"),
+        pytest.param(HEAD + b"X-Request-Id: a\0b\r\n\r\n", id="a header with NUL"),
+        pytest.param(HEAD + b"Content-Length: -1\r\n\r\n", id="a negative length"),
+        pytest.param(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", id="two lengths"),
+        pytest.param(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n", id="a huge chunk"
+        ),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", id="TLS"),
+    ],
+)
+def test_what_is_no_http_is_refused_and_the_server_goes_on(run: Run, wire: bytes) -> None:
+    running = run(60)
+    with socket.create_connection(running.listener.getsockname()[:2], timeout=20) as client:
+        client.sendall(wire)
+        assert client.recv(4096).startswith(b"HTTP/1.1 400 ")
+    assert running.generate_later().result(20).status_code == 200

@@ -45,6 +45,8 @@ def test_an_instance_is_named_after_its_port_unless_told_otherwise(needed: list[
         (["--model-path", "/nowhere"], "model_path (--model-path, ZIMAGE_MODEL_PATH)"),
         (["--side-min", "2048"], "side_default must lie between side_min and side_max"),
         (["--pixels-max", "256"], "pixels_max must allow side_default x side_default"),
+        (["--pool-url", "http://a:1,ftp://b"], "pool_url: ftp://b is not an address"),
+        (["--pool-url", "http://a/v1"], "pool_url: http://a/v1 is not an address"),
         (["--steps", "9"], "steps must not exceed steps_max"),
     ],
 )

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 from PIL import Image, ImageChops
 from PIL.Image import Image as Drawn
 
@@ -109,10 +110,29 @@ def test_the_less_may_change_the_nearer_the_picture_stays_and_plain_drawing_goes
 
 def test_previews_come_nearer_to_the_picture_and_do_not_disturb_it(any_engine: Engine) -> None:
     shown: list[Drawn] = []
-    final = any_engine.draw([picture(1, steps=6)], lambda _, preview: shown.append(preview()[0]))[0]
+    final = any_engine.draw([picture(1, steps=6)], lambda _, preview: shown.append(preview([0])[0]))[0]
     assert final.tobytes() == draw(any_engine, [picture(1, steps=6)])[0].tobytes()
     assert [image.size for image in shown] == [(96, 64)] * 6
     assert difference(shown[-1], final) <= difference(shown[0], final)
+
+
+def test_the_previews_of_a_batch_are_had_one_by_one(any_engine: Engine) -> None:
+    def compare(_: int, preview: Preview) -> None:
+        first, second = preview([0, 1])
+        assert first.tobytes() != second.tobytes()
+        assert difference(preview([1])[0], second) <= 1
+
+    any_engine.draw([picture(1), picture(2)], compare)
+
+
+@pytest.mark.parametrize("prompt", ["a red fox 一只红色的狐狸", "", "snow " * 800])
+def test_a_prompt_is_read_as_the_pipeline_reads_it(tiny_engine: Engine, prompt: str) -> None:
+    assert isinstance(tiny_engine, DiffusersEngine)
+    with torch.no_grad():
+        expected, _ = tiny_engine._from_text.encode_prompt([prompt], do_classifier_free_guidance=False)
+        read = tiny_engine._encode(prompt)
+    assert read.shape == expected[0].shape == (tiny_engine.caption_tokens(prompt), read.shape[1])
+    assert torch.allclose(read, expected[0], atol=1e-4)
 
 
 def test_the_same_prompt_is_read_once(tiny_engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,11 +42,17 @@ def served(queue: JobQueue) -> str:
     """Take every waiting job and return whose they were."""
     callers = ""
     while queue.depth:
-        taken = queue.take()
-        assert taken is not None
-        callers += taken.caller
-        queue.release(taken)
+        callers += take(queue).caller
+        queue.release()
     return callers
+
+
+def take(queue: JobQueue) -> Job:
+    """Take the next job, which must come alone."""
+    batch = queue.take()
+    assert batch is not None
+    (one,) = batch
+    return one
 
 
 def drawn() -> list[Image.Image]:
@@ -58,7 +64,7 @@ def test_jobs_are_taken_in_the_order_they_came() -> None:
     jobs = [job() for _ in range(3)]
     for one in jobs:
         queue.submit(one)
-    assert [queue.take() for _ in jobs] == jobs
+    assert [take(queue) for _ in jobs] == jobs
 
 
 def test_callers_take_turns_and_the_one_who_waits_longest_is_next() -> None:
@@ -76,7 +82,7 @@ def test_a_hundred_jobs_of_one_caller_delay_anothers_one_by_the_running_job_alon
         queue.take()
     queue.submit(late := job(caller="one"))
     assert queue.ahead_of(late) == 1
-    assert queue.take() is late
+    assert take(queue) is late
 
 
 def test_who_comes_again_as_soon_as_served_does_not_pass_those_who_wait() -> None:
@@ -85,8 +91,7 @@ def test_who_comes_again_as_soon_as_served_does_not_pass_those_who_wait() -> Non
         queue.submit(job(caller=caller))
     turns = ""
     for _ in range(6):
-        taken = queue.take()
-        assert taken is not None
+        taken = take(queue)
         turns += taken.caller
         if taken.caller != "c":
             queue.submit(job(caller=taken.caller))
@@ -138,11 +143,11 @@ def test_a_callers_jobs_are_found_the_running_one_first() -> None:
 
 def test_the_time_left_until_a_job_is_done_counts_those_before_it() -> None:
     queue = JobQueue(bounds(9), admit)
-    queue.note_speed(order(), seconds=4)
+    queue.note_speed(order().work, seconds=4)
     jobs = [job(caller=caller) for caller in "aab"]
     for one in jobs:
         queue.submit(one)
-    running = queue.take()
+    running = take(queue)
     assert running is jobs[0]
     running.step = 5
     assert [queue.seconds_left(one) for one in jobs] == [2, 10, 6]
@@ -159,10 +164,9 @@ def test_one_job_more_than_may_wait_is_refused_and_the_running_one_takes_no_plac
 
 def test_a_refusal_says_when_the_accepted_jobs_will_be_done() -> None:
     queue = JobQueue(bounds(2), admit)
-    queue.note_speed(order(), seconds=4)
+    queue.note_speed(order().work, seconds=4)
     queue.submit(job())
-    running = queue.take()
-    assert running is not None
+    running = take(queue)
     queue.submit(job(count=2))
     queue.submit(job())
     running.step = 5
@@ -181,14 +185,11 @@ def test_a_refusal_before_anything_was_measured_asks_to_wait_a_second() -> None:
 
 def test_the_speed_follows_the_finished_jobs() -> None:
     queue = JobQueue(bounds(2), admit)
-    queue.note_speed(order(), seconds=1)
+    queue.note_speed(order().work, seconds=1)
     for _ in range(30):
         queue.submit(job())
-        slow = queue.take()
-        assert slow is not None
-        slow.run_seconds = 3
-        slow.finish(drawn())
-        queue.release(slow)
+        queue.note_speed(take(queue).order.work, seconds=3)
+        queue.release()
     queue.submit(job())
     assert queue.seconds_left() == pytest.approx(3, rel=0.01)
 
@@ -199,7 +200,7 @@ def test_a_cancelled_job_frees_its_place_and_is_never_taken() -> None:
     queue.submit(given_up)
     given_up.cancel()
     queue.submit(wanted)
-    assert queue.take() is wanted
+    assert take(queue) is wanted
     assert given_up.outcome is Outcome.CANCELLED
 
 
@@ -218,9 +219,7 @@ def test_the_wait_is_measured_from_submission_to_taking() -> None:
     queue = JobQueue(bounds(1), admit, clock)
     queue.submit(job())
     clock.now += 7
-    taken = queue.take()
-    assert taken is not None
-    assert taken.wait_seconds == 7
+    assert take(queue).wait_seconds == 7
 
 
 def test_everybody_learns_how_many_are_ahead() -> None:
@@ -283,7 +282,7 @@ def test_whatever_happens_the_bound_holds_and_every_wanted_job_is_taken_once_in_
                 with pytest.raises(QueueFull):
                     queue.submit(new)
         elif act == "take" and waiting:
-            assert queue.take() is waiting.pop(0)
+            assert take(queue) is waiting.pop(0)
         elif act == "cancel" and waiting:
             waiting.pop(which % len(waiting)).cancel()
         assert queue.depth == len(waiting)

@@ -9,10 +9,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from z_image_turbo.errors import Cancelled, InvalidRequest, ServiceError
+from z_image_turbo.errors import BodyTooLarge, Cancelled, InvalidRequest, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fastapi import FastAPI, Request
 
@@ -22,8 +22,8 @@ SDAPI_PREFIX = "/sdapi/"
 SDAPI_INVALID = 422  # what the clients of this API know for a wrong request
 
 
-def answer(path: str, error: ServiceError) -> JSONResponse:
-    """Return the answer for `error` to a call of `path`."""
+def answer(path: str, error: ServiceError, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """Return the answer for `error` to a call of `path`, with `headers` that belong to it."""
     status = error.status
     if path.startswith(SDAPI_PREFIX):
         if isinstance(error, InvalidRequest):
@@ -31,7 +31,7 @@ def answer(path: str, error: ServiceError) -> JSONResponse:
         body = _sdapi_body(error)
     else:
         body = openai_body(error)
-    headers = {}
+    headers = dict(headers or {})
     if error.retry_after_seconds is not None:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if isinstance(error, Cancelled):
@@ -48,17 +48,28 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
-        described = ServiceError(error.detail)
-        described.status, described.word = error.status_code, _word(error.status_code)
-        return answer(request.url.path, described)
+        return answer(request.url.path, _described(error), error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
         return answer(request.url.path, _as_service_error(error.errors()))
 
 
-def _word(status: int) -> str:
-    return HTTPStatus(status).phrase.lower().replace(" ", "_")
+def too_large() -> BodyTooLarge:
+    """Return the error for a body of more bytes than the call takes."""
+    return BodyTooLarge("The body is larger than this call takes.")
+
+
+def _described(error: HTTPException) -> ServiceError:
+    """Return what the framework found wrong as an error of ours."""
+    if error.status_code == InvalidRequest.status:
+        return InvalidRequest(error.detail)
+    if error.status_code == BodyTooLarge.status:
+        return too_large()
+    described = ServiceError(error.detail)
+    described.status = error.status_code
+    described.word = HTTPStatus(error.status_code).phrase.lower().replace(" ", "_")
+    return described
 
 
 def _as_service_error(problems: Sequence[Any]) -> InvalidRequest:

@@ -4,7 +4,8 @@ from ipaddress import ip_address
 
 from fastapi import APIRouter, Depends, Request
 
-from z_image_turbo.api.health import condition
+from z_image_turbo.api.answers import OpenAIError, errors
+from z_image_turbo.api.health import Condition, condition
 from z_image_turbo.api.parts import ServiceOf
 from z_image_turbo.errors import NotAllowed
 
@@ -26,18 +27,18 @@ def _only_from_here(request: Request) -> None:
         raise NotAllowed("This call is for the machine itself alone.")
 
 
-router = APIRouter(dependencies=[Depends(_only_from_here)])
+router = APIRouter(dependencies=[Depends(_only_from_here)], responses=errors(OpenAIError, 403, 409))
 
 
 @router.post("/drain")
-async def drain(service: ServiceOf) -> dict[str, str]:
+async def drain(service: ServiceOf) -> Condition:
     """Take no more jobs, finish the accepted ones, and stay."""
     service.pause()
     return condition(service)
 
 
 @router.post("/undrain")
-async def undrain(service: ServiceOf) -> dict[str, str]:
+async def undrain(service: ServiceOf) -> Condition:
     """Take jobs again."""
     service.resume()
     return condition(service)

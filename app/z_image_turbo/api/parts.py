@@ -13,7 +13,8 @@ from z_image_turbo.encoding import as_png
 from z_image_turbo.errors import CallerGone, UnknownModel
 from z_image_turbo.jobs import Job
 from z_image_turbo.service import Service
-from z_image_turbo.settings import Settings
+
+SHOWN_CHARS = 100  # of what a request says, in the message that refuses it
 
 
 def _service(request: Request) -> Service:
@@ -44,10 +45,15 @@ async def images_unless_gone(request: Request, job: Job) -> Sequence[Image]:
         gone.cancel()
 
 
-def require_model(name: object, settings: Settings, field: str) -> None:
-    """Raise `UnknownModel` unless `name` is one of the model's, or nothing at all."""
-    if name not in (None, "", *settings.model_names):  # of any type, also one without a hash
-        raise UnknownModel(f"{name!r} is not served here.", field=field)
+def require_model(name: object, known: Sequence[str | None], field: str) -> None:
+    """Raise `UnknownModel` unless `name` is one of those `known`, or nothing at all."""
+    if name not in (None, "", *known):  # of any type, also one without a hash
+        raise UnknownModel(f"{shorten(str(name), SHOWN_CHARS)!r} is not served here.", field=field)
+
+
+def shorten(text: str, most: int) -> str:
+    """Return `text`, cut where it is longer than an answer should repeat."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 async def as_base64(images: Sequence[Image], encode: Callable[[Image], bytes] = as_png) -> list[str]:

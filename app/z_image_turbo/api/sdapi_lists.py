@@ -4,52 +4,63 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from z_image_turbo.api.parts import ServiceOf, require_model
+from z_image_turbo.api import sdapi_answers as answers
+from z_image_turbo.api.answers import WebUIError
+from z_image_turbo.api.checkpoint import CheckpointOf
+from z_image_turbo.api.json_body import StrictRoute
+from z_image_turbo.api.parts import ServiceOf
 from z_image_turbo.errors import NotImplementedHere
-from z_image_turbo.memory import device_memory, process_memory
+from z_image_turbo.loras import lora_files
+from z_image_turbo.memory import process_memory
 
 SAMPLER = "Euler"
 SCHEDULER = "Simple"
 NO_CHOICE = "None"  # what clients show when nothing is chosen; one of them inserts others after it
 
-router = APIRouter(prefix="/sdapi/v1")
+router = APIRouter(prefix="/sdapi/v1", route_class=StrictRoute)
 
 
 @router.get("/sd-models")
-async def sd_models(service: ServiceOf) -> list[dict[str, Any]]:
+async def sd_models(checkpoint: CheckpointOf) -> list[answers.Model]:
     """List the one model."""
-    name = service.settings.model_name
     return [
-        {"title": name, "model_name": name, "hash": None, "sha256": None, "filename": name, "config": None}
+        {
+            "title": checkpoint.title,
+            "model_name": checkpoint.name,
+            "hash": checkpoint.short_hash,
+            "sha256": checkpoint.sha256,
+            "filename": checkpoint.name,
+            "config": None,
+        }
     ]
 
 
 @router.get("/options")
-async def options(service: ServiceOf) -> dict[str, Any]:
+async def options(checkpoint: CheckpointOf) -> answers.Options:
     """Report the options that clients read."""
     return {
-        "sd_model_checkpoint": service.settings.model_name,
-        "sd_checkpoint_hash": None,
+        "sd_model_checkpoint": checkpoint.title,
+        "sd_checkpoint_hash": checkpoint.sha256,
         "sd_vae": "Automatic",
         "samples_format": "png",
         "CLIP_stop_at_last_layers": 1,
     }
 
 
-@router.post("/options")
-async def set_options(values: dict[str, Any], service: ServiceOf) -> None:
+@router.post("/options", responses=answers.OPTIONS_ERRORS)
+async def set_options(values: dict[str, Any], checkpoint: CheckpointOf) -> None:
     """Accept what clients send back; nothing can be changed, so another model is refused."""
-    require_model(values.get("sd_model_checkpoint"), service.settings, "sd_model_checkpoint")
+    checkpoint.require(values.get("sd_model_checkpoint"))
 
 
 @router.get("/samplers")
-async def samplers() -> list[dict[str, Any]]:
+async def samplers() -> list[answers.Sampler]:
     """List the model's one sampler."""
     return [{"name": SAMPLER, "aliases": [], "options": {}}]
 
 
 @router.get("/schedulers")
-async def schedulers() -> list[dict[str, Any]]:
+async def schedulers() -> list[answers.Scheduler]:
     """List the model's one schedule."""
     return [
         {
@@ -63,25 +74,25 @@ async def schedulers() -> list[dict[str, Any]]:
 
 
 @router.get("/upscalers")
-async def upscalers() -> list[dict[str, Any]]:
+async def upscalers() -> list[answers.Upscaler]:
     """List no upscaler, by the name that stands for none."""
     return [{"name": NO_CHOICE, "model_name": None, "model_path": None, "model_url": None, "scale": 1}]
 
 
 @router.get("/latent-upscale-modes")
-async def latent_upscale_modes() -> list[dict[str, str]]:
+async def latent_upscale_modes() -> list[answers.Named]:
     """List no mode, by the name that stands for none."""
     return [{"name": NO_CHOICE}]
 
 
 @router.get("/scripts")
-async def scripts() -> dict[str, list[str]]:
+async def scripts() -> answers.Scripts:
     """List no scripts."""
     return {"txt2img": [], "img2img": []}
 
 
 @router.get("/embeddings")
-async def embeddings() -> dict[str, dict[str, Any]]:
+async def embeddings() -> answers.Embeddings:
     """List no embeddings."""
     return {"loaded": {}, "skipped": {}}
 
@@ -93,14 +104,22 @@ async def cmd_flags() -> dict[str, Any]:
 
 
 @router.get("/memory")
-def memory() -> dict[str, Any]:
-    """Tell how much memory the process and the device use."""
-    return {"ram": process_memory(), "cuda": device_memory()}
+async def memory(service: ServiceOf) -> answers.Memory:
+    """Tell how much memory the process uses, and the device after the last job."""
+    return {"ram": process_memory(), "cuda": service.worker.figures.memory}
+
+
+@router.get("/loras")
+def loras(service: ServiceOf) -> list[answers.Lora]:
+    """List what prompts may name as `<lora:name:weight>`; a name is the file's without its suffix."""
+    return [
+        {"name": name, "alias": name, "path": path.name, "metadata": {}}
+        for name, path in lora_files(service.settings.lora_path).items()
+    ]
 
 
 @router.get("/sd-vae")
 @router.get("/sd-modules")
-@router.get("/loras")
 @router.get("/hypernetworks")
 @router.get("/face-restorers")
 @router.get("/realesrgan-models")
@@ -127,10 +146,9 @@ async def keep_the_model() -> dict[str, Any]:
     return {}
 
 
-@router.post("/png-info")
-@router.post("/interrogate")
-@router.post("/extra-single-image")
-@router.post("/extra-batch-images")
+@router.post("/interrogate", status_code=501, response_model=WebUIError)
+@router.post("/extra-single-image", status_code=501, response_model=WebUIError)
+@router.post("/extra-batch-images", status_code=501, response_model=WebUIError)
 async def not_implemented() -> None:
     """Say that the call is known and that there is nothing behind it."""
-    raise NotImplementedHere("This call of the web UI is not implemented here.")
+    raise NotImplementedHere("There is no model here that describes pictures or makes them larger.")
