@@ -1,98 +1,38 @@
-"""The instance plan: which instances a GPU host runs, derived from the inventory.
-
-This is the only place that knows the rule. A host says how many instances it runs, or lists them;
-names, ports, programs, logs and GPUs follow from the position in the list.
-"""
+"""The plan of instances as filters, and what is wrong with an inventory or with a host's GPUs."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ansible.errors import AnsibleFilterError
 
-BASE_PORT = 7861
-MAX_INSTANCES = 100
-LOG_FOLDER = "/var/log/z-image-turbo"
-PROGRAM_PREFIX = "z-image-turbo-"
-INSTANCE_KEYS = ("gpu", "name", "port", "weight")
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
-ADDRESS = re.compile(r"[A-Za-z0-9.:-]+")
+# Ansible loads a filter by its file, so the code that plugins share is found by its place.
+sys.path.append(str(Path(__file__).parents[2]))
 
-Instance = dict[str, Any]
+from plugins.plugin_utils.gpus import MIB, PRESETS, too_full
+from plugins.plugin_utils.plan import Instance, plan
+from plugins.plugin_utils.values import PlanError
 
-
-class Host(NamedTuple):
-    """What is the same for all instances of a host."""
-
-    name: str
-    address: str
-    base_port: int
-    gpus: int
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 
-class PlanError(ValueError):
-    """A variable of a host that no plan can be made of; says host, variable, value and reason."""
-
-    def __init__(self, host: str, variable: str, value: object, reason: str) -> None:
-        """Compose the message that the operator reads."""
-        super().__init__(f"{host}: {variable} is {value!r}: {reason}")
-
-
-def letters(index: int) -> str:
-    """Return the name of the instance at a position: 0 is a, 25 is z, 26 is aa."""
-    name = ""
-    index += 1
-    while index > 0:
-        index, letter = divmod(index - 1, 26)
-        name = chr(ord("a") + letter) + name
-    return name
-
-
-def instances(
-    declared: object, host: str, address: str, base_port: object = BASE_PORT, gpus: object = 1
-) -> list[Instance]:
+def instance_plan(variables: Mapping[str, Any]) -> list[Instance]:
     """Return the instances of one host, in order.
 
     Args:
-        declared: how many instances there are, or a list with a mapping for each, whose keys
-            (`name`, `port`, `gpu`, `weight`) override what the position would give.
-        host: name of the host in the inventory.
-        address: where gateways reach the host.
-        base_port: port of the first instance.
-        gpus: how many GPUs the host has; 0 for none. Instances take them in turn.
+        variables: the host's variables, see `plan`.
 
     Raises:
         AnsibleFilterError: for a plan that cannot be; it names host, variable and value.
 
     """
     try:
-        return plan(declared, host, address, base_port, gpus)
+        return plan(variables)
     except PlanError as error:
         raise AnsibleFilterError(str(error)) from error
-
-
-def plan(declared: object, host: str, address: object, base_port: object, gpus: object) -> list[Instance]:
-    """Do the work of `instances`, with an error that callers can collect."""
-    if not HOST.fullmatch(host):
-        raise PlanError(host, "inventory_hostname", host, "a URL can hold letters, digits, dots and dashes")
-    if not isinstance(address, str) or not ADDRESS.fullmatch(address):
-        raise PlanError(host, "address", address, "gateways need an IP address or a host name")
-    where = Host(
-        host,
-        address,
-        _whole(host, "instance_base_port", base_port, 1024, 65535),
-        _whole(host, "gpus", gpus, 0, 64),
-    )
-    planned = [
-        _instance(where, index, overrides) for index, overrides in enumerate(_declared(host, declared))
-    ]
-    for key in ("port", "name"):
-        _refuse_repeated(host, key, planned)
-    return planned
 
 
 def inventory_errors(
@@ -118,17 +58,47 @@ def inventory_errors(
     everywhere: list[Instance] = []
     for variables in gpu_hosts:
         try:
-            everywhere += plan(
-                variables.get("instances", 1),
-                str(variables["inventory_hostname"]),
-                variables.get("address"),
-                variables.get("instance_base_port", BASE_PORT),
-                variables.get("gpus", 1),
-            )
+            everywhere += plan(variables)
         except PlanError as error:
             errors.append(str(error))
+    return errors + _taken_twice(everywhere) + _without_weight(everywhere)
+
+
+def gpu_errors(planned: Iterable[Instance], fact: Mapping[str, Any], gpus: int | None = None) -> list[str]:
+    """Return what a host lacks for its instances, a sentence for each fault that is known.
+
+    Args:
+        planned: the instances of the host.
+        fact: the local fact `gpu` of the host (see roles/cuda); empty when it is not known.
+        gpus: how many GPUs the host has by the inventory; None: as many as the instances use.
+
+    """
+    planned = [instance for instance in planned if instance.get("gpu") is not None]
+    if not planned or not fact:
+        return []
+    host, devices = planned[0]["host"], fact.get("devices", [])
+    if fact.get("health") != "ok":
+        return [f"{host}: {fact.get('message') or fact.get('health')}"]
+    if gpus is not None and gpus != len(devices):
+        return [f"{host}: gpus is {gpus} in the inventory, and the host has {len(devices)}"]
+    errors = [
+        f"{host}: instance {i['name']} is planned on GPU {i['gpu']}, and the host has {len(devices)}"
+        for i in planned
+        if i["gpu"] >= len(devices)
+    ]
+    needs = {preset: known.memory for preset, known in PRESETS.items()}
+    needs |= {i["preset"]: i["memory"] for i in planned}
+    for gpu, device in enumerate(devices):
+        reason = too_full(gpu, device["memory"] * MIB, planned, needs)
+        errors += [f"{host}: {device['model']}: {reason}"] if reason else []
+    return errors
+
+
+def _taken_twice(planned: Iterable[Instance]) -> list[str]:
+    """Return a sentence for each instance whose address and port belong to one before it."""
+    errors = []
     taken: dict[tuple[str, int], str] = {}
-    for instance in everywhere:
+    for instance in planned:
         other = taken.setdefault((instance["address"], instance["port"]), instance["id"])
         if other != instance["id"]:
             errors.append(
@@ -138,73 +108,15 @@ def inventory_errors(
     return errors
 
 
-def _declared(host: str, declared: object) -> list[Mapping[str, Any]]:
-    """Return a mapping of overrides for each instance."""
-    if isinstance(declared, int) and not isinstance(declared, bool):
-        _whole(host, "instances", declared, 1, MAX_INSTANCES)
-        return [{}] * declared
-    if not isinstance(declared, list):
-        raise PlanError(host, "instances", declared, "give a count or a list of instances")
-    if not 1 <= len(declared) <= MAX_INSTANCES:
-        raise PlanError(host, "instances", declared, f"a host runs 1 to {MAX_INSTANCES} instances")
-    for index, overrides in enumerate(declared):
-        if not isinstance(overrides, Mapping):
-            raise PlanError(
-                host, f"instances[{index}]", overrides, "an instance is a mapping, {} for all defaults"
-            )
-        for key in overrides:
-            if key not in INSTANCE_KEYS:
-                raise PlanError(
-                    host,
-                    f"instances[{index}]",
-                    dict(overrides),
-                    f"unknown key {key!r}, known are {INSTANCE_KEYS}",
-                )
-    return declared
-
-
-def _instance(host: Host, index: int, overrides: Mapping[str, Any]) -> Instance:
-    """Return the instance at a position."""
-    where = f"instances[{index}]"
-    name = overrides.get("name", letters(index))
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise PlanError(
-            host.name, f"{where}.name", name, "use small letters, digits and single dashes, a letter first"
-        )
-    port = _whole(host.name, f"{where}.port", overrides.get("port", host.base_port + index), 1024, 65535)
-    gpu = overrides.get("gpu", index % host.gpus if host.gpus else None)
-    if gpu is not None and not host.gpus:
-        raise PlanError(host.name, f"{where}.gpu", gpu, "the host has no GPU (gpus is 0)")
-    return {
-        "id": f"{host.name}-{name}",
-        "host": host.name,
-        "name": name,
-        "program": PROGRAM_PREFIX + name,
-        "address": host.address,
-        "port": port,
-        "endpoint": f"[{host.address}]:{port}" if ":" in host.address else f"{host.address}:{port}",
-        "gpu": None if gpu is None else _whole(host.name, f"{where}.gpu", gpu, 0, host.gpus - 1),
-        "weight": _whole(host.name, f"{where}.weight", overrides.get("weight", 1), 1, 100),
-        "log": f"{LOG_FOLDER}/{name}.log",
-    }
-
-
-def _whole(host: str, variable: str, value: object, least: int, most: int) -> int:
-    """Return the value if it is a whole number between the limits."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise PlanError(host, variable, value, "a whole number is needed")
-    if not least <= value <= most:
-        raise PlanError(host, variable, value, f"it must be {least} to {most}")
-    return value
-
-
-def _refuse_repeated(host: str, key: str, planned: list[Instance]) -> None:
-    """Refuse two instances of a host with the same port or name."""
-    for value, count in Counter(instance[key] for instance in planned).items():
-        if count > 1:
-            raise PlanError(
-                host, "instances", [item[key] for item in planned], f"{key} {value} is there {count} times"
-            )
+def _without_weight(planned: list[Instance]) -> list[str]:
+    """Return a sentence for each host whose weight is a guess where others' are pictures a minute."""
+    known = [i["id"] for i in planned if i["weight_from"] in {"gpu_model", "calibration"}]
+    unknown = {i["host"]: i["id"] for i in reversed(planned) if i["weight_from"] == "nothing"}
+    return [
+        f"{host}: nothing tells the weight of {instance}, and that of {known[0]} is its pictures a minute: "
+        "give gpu_model or weight, or run playbooks/calibrate.yml"
+        for host, instance in (reversed(unknown.items()) if known else ())
+    ]
 
 
 class FilterModule:
@@ -212,4 +124,8 @@ class FilterModule:
 
     def filters(self) -> dict[str, Any]:
         """Return the filters by name."""
-        return {"instances": instances, "inventory_errors": inventory_errors}
+        return {
+            "instance_plan": instance_plan,
+            "inventory_errors": inventory_errors,
+            "gpu_errors": gpu_errors,
+        }

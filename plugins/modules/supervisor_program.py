@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import fnmatch
 import time
 import urllib.error
 import urllib.request
 from http import HTTPStatus
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from xmlrpc.client import Fault, ServerProxy
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -16,6 +19,9 @@ try:
     from supervisor.xmlrpc import SupervisorTransport
 except ImportError:
     SupervisorTransport = None
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 DOCUMENTATION = """
 module: supervisor_program
@@ -32,9 +38,12 @@ options:
   state:
     description:
       - C(present), the program runs with its configuration on disk. A changed one is restarted.
+      - C(restarted), the same, and one that runs as configured is restarted as well.
+      - C(compared), changes nothing and tells by C(changed) what C(present) would do. A program that runs as
+        configured is waited for until it is ready.
       - C(absent), programs which the configuration no longer has are stopped and removed.
     type: str
-    choices: [present, absent]
+    choices: [present, restarted, compared, absent]
     default: present
   ready_url:
     description: Where the program answers 200 once it is ready. Not waited for when empty.
@@ -70,6 +79,7 @@ actions:
   returned: always
 """
 
+STATES = ["present", "restarted", "compared", "absent"]
 RUNNING = ("RUNNING", "STARTING")
 GIVEN_UP = ("FATAL", "EXITED", "STOPPED", "UNKNOWN")
 POLL_SECONDS = 0.5
@@ -123,23 +133,34 @@ class Supervisor:
             return "(no log)"
 
 
-def apply_present(supervisor: Supervisor, name: str, *, check: bool) -> list[str]:
-    """Run a program with its configuration on disk; return what was done."""
+@contextlib.contextmanager
+def locked(socket: str) -> Iterator[None]:
+    """Let one at a time change programs: that of a run which was killed may be at it still."""
+    with Path(f"{socket}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def apply_present(supervisor: Supervisor, name: str, *, restart: bool, check: bool) -> list[str]:
+    """Run a program with its configuration on disk; return what was done.
+
+    With `restart` one that runs so is restarted as well.
+    """
     added, changed, removed = supervisor.difference()
     if name in removed or (name not in added and name not in supervisor.programs()):
         raise NotReadyError(f"no configuration of supervisord has a program {name}")
     if name in added:
         action = f"started {name}"
-    elif name in changed:
+    elif name in changed or (restart and supervisor.state(name) in RUNNING):
         action = f"restarted {name}"
     elif supervisor.state(name) not in (*RUNNING, "BACKOFF"):
         action = f"started {name} again"
     else:
         return []
     if not check:
-        if name in changed:
+        if name not in added and action.startswith("restarted"):
             supervisor.remove(name)
-        if name in added or name in changed:
+        if name in added or action.startswith("restarted"):
             supervisor.add(name)
         else:
             supervisor.start(name)
@@ -190,29 +211,32 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},
-            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "state": {"type": "str", "choices": STATES, "default": "present"},
             "ready_url": {"type": "str", "default": ""},
             "ready_timeout": {"type": "int", "default": 600},
             "socket": {"type": "path", "default": "/var/run/supervisor.sock"},
         },
         supports_check_mode=True,
     )
-    name, check = module.params["name"], module.check_mode
-    if check and SupervisorTransport is None:
+    name, state = module.params["name"], module.params["state"]
+    check = module.check_mode or state == "compared"
+    if module.check_mode and SupervisorTransport is None:
         module.exit_json(changed=True, actions=[f"would start {name}: supervisord is not installed yet"])
     if SupervisorTransport is None:
         module.fail_json(msg=missing_required_lib("supervisor"))
     supervisor = Supervisor(module.params["socket"])
     actions: list[str] = []
     try:
-        if module.params["state"] == "absent":
-            actions = apply_absent(supervisor, name, check=check)
-        else:
-            actions = apply_present(supervisor, name, check=check)
-            if module.params["ready_url"] and not check:
-                wait_until_ready(supervisor, name, module.params["ready_url"], module.params["ready_timeout"])
+        with locked(module.params["socket"]):
+            if state == "absent":
+                actions = apply_absent(supervisor, name, check=check)
+            else:
+                actions = apply_present(supervisor, name, restart=state == "restarted", check=check)
+        undone = module.check_mode or (check and actions)
+        if state != "absent" and module.params["ready_url"] and not undone:
+            wait_until_ready(supervisor, name, module.params["ready_url"], module.params["ready_timeout"])
     except NotReadyError as error:
-        if check:
+        if module.check_mode:
             module.exit_json(changed=True, actions=[f"would start {name}: {error}"])
         module.fail_json(msg=str(error), actions=actions)
     except Fault as error:

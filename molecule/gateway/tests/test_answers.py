@@ -11,10 +11,10 @@ from conftest import PICTURE, PORTS, Client
 if TYPE_CHECKING:
     from testinfra.host import Host
 
+OPENAI = "/v1/images/generations"
 
-@pytest.mark.parametrize(
-    "path", ["/", "/healthz", "/config", "/metrics", PICTURE, "/v1/images/generations", "/nothing"]
-)
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/config", "/metrics", PICTURE, OPENAI, "/nothing"])
 def test_every_answer_names_its_request_and_its_instance_once(
     gateway: Client, path: str, request_id: str
 ) -> None:
@@ -54,6 +54,14 @@ def test_instances_are_told_the_truth_about_the_client(gateway: Client) -> None:
     assert "x-principal" not in headers
 
 
+@pytest.mark.parametrize("full", PORTS)
+def test_the_key_by_which_a_repeated_request_is_known_reaches_the_instance(
+    gateway: Client, full: str
+) -> None:
+    told = dict(gateway.post(OPENAI, X_Behave=f"{full}=full", Idempotency_Key="order-4711").json["headers"])
+    assert told["Idempotency-Key"] == "order-4711"
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -88,9 +96,17 @@ def test_a_request_is_one_line_of_json_in_the_log(gateway: Client, machine: Host
     logged = json.loads(line)
     assert (logged["status"], logged["method"], logged["uri"]) == ("200", "POST", PICTURE)
     assert logged["instance"] in PORTS
-    assert float(logged["seconds"]) >= float(logged["upstream_seconds"]) >= 0
+    assert float(logged["seconds"]) + 0.002 >= float(logged["upstream_seconds"]) >= 0  # they are rounded
+    assert logged["principal"] == ""
+    assert logged["port"] == "80"
 
 
 def test_the_log_is_rotated(machine: Host) -> None:
     plan = machine.run("logrotate -d /etc/logrotate.conf")
     assert "considering log /var/log/nginx/access.log" in plan.stdout + plan.stderr
+
+
+def test_the_size_of_the_log_is_looked_at_each_hour(machine: Host) -> None:
+    assert machine.run("grep maxsize /etc/logrotate.d/nginx").stdout.split() == ["maxsize", "500M"]
+    hours = machine.run("systemctl show logrotate.timer --property TimersCalendar").stdout
+    assert "OnCalendar=*-*-* *:00:00" in hours

@@ -6,11 +6,10 @@ import json
 import os
 import re
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import Client, play, reload, start_play, wait_until
+from conftest import Client, play, reload, start_play, users, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,14 +34,12 @@ def running(gateway: Client) -> str:
 
 
 def test_reloads_lose_no_request(gateway: Client, machine: Host) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(gateway.pictures, 300, 6)
-        reloads = 0
-        while not load.done():
+    with users(gateway, 6) as answers:
+        for _ in range(5):
+            before = len(answers)
             reload(machine)
-            reloads += 1
-    assert reloads > 1
-    assert {answer.status for answer in load.result()} == {200}
+            wait_until(lambda before=before: len(answers) > before)
+    assert {answer.status for answer in answers} == {200}
 
 
 def test_a_broken_change_names_its_line_and_touches_nothing(gateway: Client, machine: Host) -> None:

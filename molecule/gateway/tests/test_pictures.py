@@ -38,7 +38,7 @@ def test_a_picture_that_an_instance_loses_is_made_by_another(
     assert all(set(run) - {lossy} for run in runs)
 
 
-@pytest.mark.parametrize("path", [PICTURE, OPENAI])
+@pytest.mark.parametrize("path", [PICTURE, OPENAI, "/images/generations"])
 def test_a_picture_that_kills_its_instance_is_begun_twice_and_no_more(
     gateway: Client, path: str, request_id: str
 ) -> None:
@@ -55,6 +55,13 @@ def test_a_full_instance_is_passed_by_and_not_taken_for_dead(gateway: Client, fu
     assert full not in {answer.instance for answer in passed_by}
     afterwards = gateway.pictures(9, 9, X_Behave="all=slow")
     assert Counter(answer.instance for answer in afterwards)[full] == 3
+
+
+@pytest.mark.parametrize("behaviour", ["full", "drop"])
+def test_a_host_that_leaves_as_a_whole_costs_no_picture(gateway: Client, behaviour: str) -> None:
+    leaving = ",".join(f"{one}={behaviour}" for one in PORTS if one.startswith("backend1-"))
+    answers = gateway.pictures(24, 4, X_Behave=leaving)
+    assert {(answer.status, answer.instance) for answer in answers} == {(200, "backend2-a")}
 
 
 def test_when_all_are_full_the_answer_is_that_of_an_instance(gateway: Client, request_id: str) -> None:
@@ -104,7 +111,8 @@ def test_service_is_back_as_soon_as_one_instance_is(
         stopped(name)
     assert {answer.status for answer in gateway.pictures(12, 4)} == {503}
     backends["backend2"].run_expect([0], "systemctl start instance@7861")
-    wait_until(lambda: gateway.post().status == 200, seconds=5)
+    # At once, or after two probes and a reload where the agent had taken just this one out.
+    wait_until(lambda: gateway.post().status == 200, seconds=15)
     assert {answer.status for answer in gateway.pictures(12, 4)} == {200}
 
 

@@ -152,3 +152,43 @@ def test_an_upgrade_is_passed_on_only_where_it_is_asked_for(gateway: Client) -> 
     assert (asked["Connection"].lower(), asked["Upgrade"]) == ("upgrade", "websocket")
     plain = dict(gateway.get("/").json["headers"])
     assert not plain.keys() & {"Connection", "Upgrade"}
+
+
+@pytest.mark.parametrize("version", ["", "v2/"])
+@pytest.mark.parametrize("separator", ["~", "%7E"])
+@pytest.mark.parametrize("cookie", ["", "backend2-a"])
+def test_an_event_is_asked_of_the_instance_that_its_id_names(
+    gateway: Client, version: str, separator: str, cookie: str
+) -> None:
+    for name in PORTS:
+        path = f"/gradio_api/call/{version}generate/{name}{separator}0123abcdef"
+        answer = gateway.get(path, **({"Cookie": f"{COOKIE}={cookie}"} if cookie else {}))
+        assert answer.instance == name
+        assert cookie_of(answer) is None, "the session of the browser does not move"
+
+
+@pytest.mark.parametrize("event", ["nobody~0123", "0123abcdef", "../backend1-a~0123", "~0123"])
+def test_an_event_id_that_names_no_instance_goes_by_the_cookie_or_to_anybody(
+    gateway: Client, event: str
+) -> None:
+    assert gateway.get(f"/gradio_api/call/generate/{event}").instance in PORTS
+
+
+def test_a_finished_picture_is_fetched_once_and_then_comes_from_the_gateway(
+    gateway: Client, request_id: str
+) -> None:
+    digest = request_id.removeprefix("test-").ljust(64, "0")
+    path = f"{FILES}/backend1/{digest}/image.png"
+    answers = [gateway.get(path) for _ in range(4)]
+    assert [answer.headers["X-Served-By"].removesuffix("-a").removesuffix("-b") for answer in answers] == [
+        "backend1",
+        *["gateway"] * 3,
+    ]
+    assert {answer.body for answer in answers} == {answers[0].body}
+    assert {answer.headers["Cache-Control"] for answer in answers} == {"private, max-age=86400, immutable"}
+
+
+@pytest.mark.parametrize("name", ["image.html", "image.svg", "image.png/x", "image"])
+def test_other_files_are_never_kept(gateway: Client, request_id: str, name: str) -> None:
+    path = f"{FILES}/backend1/{request_id.removeprefix('test-').ljust(64, '0')}/{name}"
+    assert {gateway.get(path).headers["X-Served-By"][:8] for _ in range(3)} == {"backend1"}
