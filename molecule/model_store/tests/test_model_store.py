@@ -1,4 +1,4 @@
-"""The promises of the role model_store."""
+"""The promises of the role model_store, wherever the model comes from."""
 
 import lab
 
