@@ -38,7 +38,7 @@ def hosts():
 def test_hosts_have_a_running_systemd_and_know_each_other_by_name():
     assert containers() == HOSTS
     assert engine("exec", HOSTS[0], "systemctl", "is-system-running") == "running"
-    assert "10.89.79.12" in engine("exec", HOSTS[0], "getent", "hosts", "two")
+    assert "10.89.75.12" in engine("exec", HOSTS[0], "getent", "hosts", "two")
 
 
 def test_a_second_run_changes_nothing():

@@ -71,6 +71,15 @@ def test_instances_come_back_when_supervisord_is_killed_and_none_is_left_without
     assert host.check_output("pgrep --count --full '[a]pp.py'") == str(len(PORTS))
 
 
+def test_an_interrupted_change_is_completed_by_the_next_run(host):
+    before = pids(host)
+    host.check_output("sed -i s/startretries.*/startretries=6/ /etc/supervisor/conf.d/z-image-turbo.conf")
+    host.check_output("supervisorctl reread")
+    assert converge().changed["app1"] > 0
+    assert converge().changed["app1"] == 0
+    assert sorted(pids(host)) == sorted(before)
+
+
 def test_one_more_instance_starts_and_no_other_is_touched_and_it_goes_again(host):
     before = pids(host)
     assert converge(instances=4).rc == 0
@@ -89,10 +98,32 @@ def test_changing_one_instance_restarts_that_one(host):
     assert answer(host, 7900)["instance"] == "app1-b"
 
 
+def test_an_instance_has_settings_of_its_own_and_its_gpu_by_uuid_and_a_plan_that_does_not_fit_is_refused(
+    host,
+):
+    before = pids(host)
+    fact = {"health": "ok", "devices": [{"uuid": "GPU-one", "model": "a card", "memory": 24564}]}
+    host.check_output("mkdir -p /etc/ansible/facts.d")
+    host.check_output("echo %s >/etc/ansible/facts.d/gpu.fact", json.dumps(fact))
+    try:
+        refused = converge(gpus=1, instances=3)
+        assert refused.rc != 0
+        assert "GPU 0 has 25.8 GB and its instances need 23.6 (a, bf16) + 23.6 (b, bf16)" in " ".join(
+            refused.output.split()
+        )
+        assert pids(host) == before
+        small = [{"settings": {"start_seconds": 0}}, {}, {}]
+        assert converge(gpus=1, instances=small, preset_memory={"bf16": 8}).rc == 0
+    finally:
+        host.check_output("rm /etc/ansible/facts.d/gpu.fact")
+    programs = host.file("/etc/supervisor/conf.d/z-image-turbo.conf").content_string.split("[program:")
+    assert [program.count('CUDA_VISIBLE_DEVICES="GPU-one"') for program in programs[1:]] == [1, 1, 1]
+    assert [program.count('ZIMAGE_START_SECONDS="0"') for program in programs[1:]] == [1, 0, 0]
+
+
 def test_a_new_release_restarts_one_instance_at_a_time_and_waits_for_each(host, tmp_path):
     source = shutil.copytree(lab.ROOT / "molecule/z_image_turbo/stub", tmp_path / "app")
     (source / "new.txt").write_text("a new release")
-    assert converge().rc == 0
     old = answer(host, 7861)["release"]
     with watching(lab.address("app1")) as seen:
         play = converge(z_image_turbo_source=str(source))
@@ -131,7 +162,6 @@ def is_ready(url):
 
 
 def test_a_broken_configuration_leaves_the_old_one_serving(host):
-    converge()
     before = {name: answer(host, port)["release"] for name, port in PORTS.items()}
     untouched = {name: pid for name, pid in pids(host).items() if name != "z-image-turbo-a"}
     play = converge(z_image_turbo_settings={"start_seconds": 1, "broken": "yes"})
@@ -140,13 +170,3 @@ def test_a_broken_configuration_leaves_the_old_one_serving(host):
     lab.wait_until(lambda: answer(host, 7861))
     assert {name: answer(host, port)["release"] for name, port in PORTS.items()} == before
     assert untouched.items() <= pids(host).items()
-
-
-def test_an_interrupted_change_is_completed_by_the_next_run(host):
-    converge()
-    before = pids(host)
-    host.check_output("sed -i s/startretries.*/startretries=6/ /etc/supervisor/conf.d/z-image-turbo.conf")
-    host.check_output("supervisorctl reread")
-    assert converge().changed["app1"] > 0
-    assert converge().changed["app1"] == 0
-    assert sorted(pids(host)) == sorted(before)
