@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from scripts import train_nano_model
-from scripts.build_tiny_model import verifies
 from scripts.nano import model, release, training, world
 from scripts.nano.data import World, cells
 from scripts.nano.measure import Tally, measure
@@ -161,7 +160,7 @@ def test_training_is_taken_up_from_its_checkpoint_and_saves_a_model(
         "progress": [],
         "accuracy": {"seen": {}, "held_out": {}},
     }
-    assert verifies(tmp_path / "model")
+    assert release.verifies(tmp_path / "model")
     progress = torch.load(tmp_path / "state" / "training.pt", weights_only=True)["progress"]
     assert progress["seconds"] + progress["autoencoder_seconds"] >= 0.02 * 60
     loaded = release.load(tmp_path / "model")

@@ -63,6 +63,12 @@ def test_a_missing_group_is_refused(tmp_path: Path, groups: dict[str, Any], mess
     assert message in refusal(play("site.yml", inventory))
 
 
-def test_the_sample_inventory_is_right() -> None:
-    done = play("playbooks/check_inventory.yml", Path("prod"))
-    assert done.returncode == 0, done.stdout
+def test_a_variable_that_no_role_knows_is_refused_with_the_one_that_was_meant() -> None:
+    said = refusal(play("site.yml", DEMO, z_image_turbo_setings={}))
+    assert "z_image_turbo_setings is no variable" in said
+    assert "did you mean z_image_turbo_settings?" in said
+
+
+def test_a_variable_that_was_renamed_is_refused_with_its_new_name() -> None:
+    said = refusal(play("site.yml", DEMO, z_image_turbo_files_age=3))
+    assert "z_image_turbo_files_age is called z_image_turbo_files_age_hours now" in said
