@@ -6,14 +6,14 @@ PROMPT      ?= a red circle on a blue background
 export ENGINE
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help demo demo-down test lint lock
+.PHONY: help demo demo-down test test-long api-key lint lock
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## the whole service on local hosts, and a picture through its gateway
+demo: ## the whole service on local hosts, and a picture through its gateway; MONITORING=yes watches it
 	@scripts/bootstrap
-	@python scripts/demo.py --prompt '$(PROMPT)'
+	@python scripts/demo.py --prompt '$(PROMPT)' $(if $(filter yes,$(MONITORING)),--monitoring)
 
 demo-down: ## remove the local hosts of the demo
 	@scripts/bootstrap
@@ -22,6 +22,13 @@ demo-down: ## remove the local hosts of the demo
 test: ## everything that CI runs
 	@scripts/bootstrap test
 	@scripts/test
+
+test-long: ## what takes too long for every change
+	@scripts/bootstrap test
+	@scripts/test-long
+
+api-key: ## make an API key for a user of the gateway
+	@python3 scripts/api_key.py
 
 lint: ## the static checks alone
 	@scripts/bootstrap

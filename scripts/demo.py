@@ -14,16 +14,22 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 INVENTORY = "inventories/demo"
+MONITORING = "inventories/demo_monitoring"
+CONSOLES = {"Metrics": "http://127.0.0.1:9090", "Alerts": "http://127.0.0.1:9093"}
 GATEWAY = "http://127.0.0.1:8080"
 PICTURE = ROOT / ".cache" / "demo.png"
 RECAP = re.compile(r"^\S+ +: ok=\d+ +changed=(?P<changed>\d+)", re.MULTILINE)
 
 
-def play(playbook: str) -> int:
+def play(playbook: str, inventories: list[str]) -> int:
     """Run a playbook, show what it says, and return how many tasks changed something."""
     output = []
     with subprocess.Popen(  # noqa: S603 - the command is ours
-        [Path(sys.executable).with_name("ansible-playbook"), playbook, "-i", INVENTORY],
+        [
+            Path(sys.executable).with_name("ansible-playbook"),
+            playbook,
+            *(word for inventory in inventories for word in ("-i", inventory)),
+        ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -57,12 +63,16 @@ def main() -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompt", default="a red circle on a blue background")
+    parser.add_argument("--monitoring", action="store_true", help="with a host that watches the others")
     arguments = parser.parse_args()
-    changed = play("playbooks/local_hosts.yml") + play("site.yml")
-    play("playbooks/status.yml")
+    inventories = [INVENTORY, *([MONITORING] if arguments.monitoring else [])]
+    changed = play("playbooks/local_hosts.yml", inventories) + play("site.yml", inventories)
+    play("playbooks/status.yml", inventories)
     picture, instance = draw(arguments.prompt)
     print(f"Gateway   {GATEWAY}")
     print(f"Picture   {picture}, drawn by {instance}: {arguments.prompt}")
+    for name, address in CONSOLES.items() if arguments.monitoring else ():
+        print(f"{name:<9} {address}")
     print(f"Changes   {changed or 'none, everything was as it should be'}")
     print("Remove    make demo-down")
 

@@ -17,12 +17,21 @@ from diffusers import (
 )
 from transformers import Qwen2Tokenizer, Qwen3Config, Qwen3Model
 
-from scripts.build_tiny_model import CHAT_TEMPLATE, SPECIAL_TOKENS
 from scripts.nano import world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+CHAT_TEMPLATE = """\
+{%- for message in messages -%}
+<|im_start|>{{ message['role'] }}
+{{ message['content'] }}<|im_end|>
+{% endfor -%}
+{%- if add_generation_prompt -%}
+<|im_start|>assistant
+{% endif -%}
+"""
 SIDE = 256
 LATENT_CHANNELS = 16
 # The latent space is fixed beforehand: the first three channels are the mean colour (-1 to 1) of each cell of

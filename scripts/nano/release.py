@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers.utils.logging
 from diffusers import ZImagePipeline
 
-from scripts.build_tiny_model import MANIFEST, make_readable, manifest_of
 from scripts.nano import world
 from scripts.nano.measure import measure, report
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HELD_OUT_TIMES = 6
+MANIFEST = "SHA256SUMS"
 
 
 def save(pipeline: Any, folder: Path) -> None:  # noqa: ANN401 - diffusers has no types
@@ -29,8 +30,26 @@ def save(pipeline: Any, folder: Path) -> None:  # noqa: ANN401 - diffusers has n
 
 def seal(folder: Path) -> None:
     """Let everybody read `folder`, and write the manifest of what it holds."""
-    make_readable(folder)
-    (folder / MANIFEST).write_text(manifest_of(folder), encoding="utf-8")
+    folder.chmod(0o755)
+    for path in folder.rglob("*"):  # safetensors files are made private
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    (folder / MANIFEST).write_text(_manifest_of(folder), encoding="utf-8")
+
+
+def verifies(folder: Path) -> bool:
+    """Tell whether `folder` holds a manifest and exactly the files it lists."""
+    manifest = folder / MANIFEST
+    return manifest.is_file() and manifest.read_text(encoding="utf-8") == _manifest_of(folder)
+
+
+def _manifest_of(folder: Path) -> str:
+    """Return what SHA256SUMS should hold: `<hash>  <relative path>` of every other file, sorted by path."""
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return "".join(
+        f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path}\n"
+        for path in paths
+        if path != MANIFEST
+    )
 
 
 def load(folder: Path) -> Any:  # noqa: ANN401
