@@ -10,6 +10,7 @@ testinfra_hosts = lab.hosts("health_check")
 PORTS = {"a": 7861, "b": 7862}
 METRICS = "/var/lib/prometheus/node-exporter/z_image_turbo_health.prom"
 LOG = "/var/log/z-image-turbo/health.log"
+LOCK = "/run/lock/z-image-turbo-health"
 HELPED_SECONDS = 30  # a few looks of a second each, and a stop that may take five
 
 
@@ -58,13 +59,17 @@ def all_ready(host):
     return states(host) == dict.fromkeys(PORTS, "ready")
 
 
+def forget(host):
+    """End the check that runs and those which wait for its end, and what they remembered; tell whether it is done."""
+    host.run("pkill -f '[z]-image-turbo-health'")
+    return host.run(f"flock -o -n {LOCK} rm -f /run/z-image-turbo-health/state.json").rc == 0
+
+
 def begin_loop(host):
     """Have the check begin anew, with no memory of what it did before."""
-    host.run("pkill -f '[z]-image-turbo-health loop'")
+    lab.wait_until(lambda: forget(host))
     host.check_output(
-        "flock -o -w 10 /run/lock/z-image-turbo-health rm -f /run/z-image-turbo-health/state.json &&"
-        " (setsid flock -o -w 5 /run/lock/z-image-turbo-health z-image-turbo-health loop --seconds 110"
-        " >/dev/null 2>&1 &)"
+        f"(setsid flock -o -w 5 {LOCK} z-image-turbo-health loop --seconds 110 >/dev/null 2>&1 &)"
     )
 
 
