@@ -170,6 +170,7 @@ def test_a_second_uninstall_changes_nothing(installed):
     again = installed.play("playbooks/uninstall.yml", uninstall_confirmed=True)
     assert again.rc == 0, again.output
     assert set(again.changed.values()) == {0}, again.output
+    assert httpx.get(f"http://{NETWORK}.13/").text == "of somebody\n"
 
 
 @pytest.mark.usefixtures("uninstalled")
