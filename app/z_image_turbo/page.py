@@ -128,4 +128,5 @@ def build_page(service: Service, temp_dir: Path) -> GuardedBlocks:
     # The bound is the service's own queue, which refuses with a reason.
     page.queue(max_size=None)
     page._queue.max_thread_count = EVENTS_MAX  # noqa: SLF001 - launch() has a parameter for it, mounting has none
+    service.expect(lambda: page.is_expecting)
     return page

@@ -46,6 +46,11 @@ class GuardedBlocks(gr.Blocks):  # type: ignore[misc]
         self.instance_name = name
         self.folder = folder
 
+    @property
+    def is_expecting(self) -> bool:
+        """Whether a call was accepted whose result was not fetched."""
+        return any(self._queue.pending_event_ids_session.values())
+
     async def preprocess_data(
         self,
         block_fn: BlockFunction,

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.05
 COLLECT_SECONDS = 2.0
+CALL_SECONDS = 5.0
 ANSWER_SECONDS = 5
 
 
@@ -72,12 +73,20 @@ class DrainingServer(uvicorn.Server):
 
     async def _leave(self) -> None:
         service = self._service
-        if not service.idle:
+        if not service.idle or service.expecting:
             with suppress(TimeoutError):
                 async with asyncio.timeout(service.settings.drain_seconds):
-                    while not service.idle:  # noqa: ASYNC110 - the worker's thread knows no loop
-                        await asyncio.sleep(POLL_SECONDS)
+                    await self._finish()
             service.cut_off()
             # Callers of the page come back for the file of their picture; let them in once more.
             await asyncio.sleep(COLLECT_SECONDS)
         self.should_exit = True
+
+    async def _finish(self) -> None:
+        """Return when the jobs have ended; calls of the page have a moment to become some, or be fetched."""
+        service, clock = self._service, asyncio.get_running_loop().time
+        last = clock()
+        while not service.idle or (service.expecting and clock() - last < CALL_SECONDS):
+            if not service.idle:
+                last = clock()
+            await asyncio.sleep(POLL_SECONDS)  # the worker's thread knows no loop

@@ -17,7 +17,7 @@ from z_image_turbo.watchdog import TICK_SECONDS, Watchdog
 from z_image_turbo.worker import FAILED_MESSAGE, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from z_image_turbo.engine import Engine
     from z_image_turbo.pictures import Order
@@ -62,10 +62,15 @@ class Service:
         self._watchdog = Watchdog(self.worker.pulse, self._on_stuck, TICK_SECONDS)
         self._observers: list[Observer] = []
         self._away = 0
+        self._is_expecting: Callable[[], bool] = lambda: False
 
     def observe(self, observer: Observer) -> None:
         """Have `observer` told of every job from now on."""
         self._observers.append(observer)
+
+    def expect(self, is_expecting: Callable[[], bool]) -> None:
+        """Have the page say whether it has accepted calls whose results were not fetched."""
+        self._is_expecting = is_expecting
 
     def start(self) -> None:
         """Begin to load the model; returns at once."""
@@ -124,6 +129,11 @@ class Service:
     def idle(self) -> bool:
         """Whether no job is waited for: neither here nor, for the page, elsewhere."""
         return self.queue.idle and not self._away
+
+    @property
+    def expecting(self) -> bool:
+        """Whether somebody comes back for the result of a call, which may not be a job yet."""
+        return self._is_expecting()
 
     def begin_drain(self, reason: str) -> None:
         """Take no more jobs; those accepted go on."""

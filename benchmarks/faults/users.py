@@ -17,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright
 SIZE = 256
 PATIENCE_SECONDS = 60.0  # then a user gives up
 THINK_SECONDS = 2.0  # between two pictures: the subject is the balancer, not how fast this machine draws
+STREAM_SECONDS = 5.0  # one that broke is never seen to end
 PICTURES_MAX = 2000  # of one user, so that a run always ends
 BROWSER_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
@@ -122,9 +123,17 @@ def gradio_user(url: str) -> Iterator[Draw]:
     client = gradio_client.Client(url, verbose=False, httpx_kwargs={"timeout": PATIENCE_SECONDS})
 
     def draw(seed: int) -> None:
+        _wait_for_the_end_of_the_stream(client)
         client.submit("a red circle", "256x256", seed, api_name="/generate").result(PATIENCE_SECONDS)
 
     yield draw
+
+
+def _wait_for_the_end_of_the_stream(client: gradio_client.Client) -> None:
+    """Return when the library has seen the last stream end: a call that begins before that is lost by it."""
+    deadline = time.monotonic() + STREAM_SECONDS
+    while client.stream_open and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 @contextmanager

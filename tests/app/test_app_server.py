@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from gradio.queueing import Queue
 
 from tests.app.conftest import MakeSettings, create, until
 from tests.app.fakes import FakeEngine
@@ -103,6 +104,32 @@ def test_a_job_of_the_page_that_another_instance_draws_is_waited_for(
         engine.go.set()
         assert "stage done" in "".join(messages)
     assert leaving.seconds_to_end() < 5
+
+
+def test_a_call_of_the_page_that_is_no_job_yet_when_the_signal_comes_is_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leaving = run(60, pool_url=run(60).url)
+    begin, look = threading.Event(), Queue.get_events
+    monkeypatch.setattr(Queue, "get_events", lambda queue: look(queue) if begin.is_set() else None)
+    visitor = Visitor(leaving.url)
+    visitor.click_draw()
+    leaving.signal()
+    leaving.thread.join(1)
+    begin.set()
+    with visitor.listen() as messages:
+        assert "stage done" in "".join(messages)
+    assert leaving.seconds_to_end() < 5
+
+
+def test_a_call_whose_result_nobody_fetches_does_not_keep_the_instance(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CALL_SECONDS", 1)
+    leaving = run(60, pool_url=run(60).url)
+    Visitor(leaving.url).click_draw()
+    leaving.signal()
+    assert leaving.seconds_to_end() < 10
 
 
 def test_a_second_signal_leaves_at_once(engine: FakeEngine, run: Run) -> None:

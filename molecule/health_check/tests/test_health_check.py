@@ -60,7 +60,7 @@ def all_ready(host):
 
 
 def forget(host):
-    """End the check that runs and those which wait for its end, and what they remembered; tell whether it is done."""
+    """End the checks that run or wait, and what they remembered; tell whether that was done."""
     host.run("pkill -f '[z]-image-turbo-health'")
     return host.run(f"flock -o -n {LOCK} rm -f /run/z-image-turbo-health/state.json").rc == 0
 

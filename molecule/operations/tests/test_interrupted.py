@@ -11,6 +11,7 @@ from killing import STUB, assert_well, kill_and_repeat, kill_when, stub, upgrade
 PROGRAM = (STUB / "app.py").read_text()
 BLANK = PROGRAM.replace("random.randbytes(3 * width)", "bytes(3 * width)")
 HANGS = PROGRAM.replace("START_SECONDS = 1.0", "START_SECONDS = 1e9")
+READY_SECONDS = 20  # in which the stub is ready, also where all share two cores with others
 REFUSES = "import os, sys\nif os.path.exists('/run/no-new-release'):\n    sys.exit('not here')\n"
 
 
@@ -39,7 +40,7 @@ def test_what_served_before_is_put_back_even_when_the_run_that_replaced_it_was_k
     before = service.the_release()
     hangs = stub(tmp_path, "hangs", HANGS)
     assert kill_when(lambda: not service.condition("ops1-a"), hangs)
-    refused = upgrade(hangs, z_image_turbo_ready_timeout=5)
+    refused = upgrade(hangs, z_image_turbo_ready_timeout=READY_SECONDS)
     assert refused.rc != 0
     assert service.the_release() == before
     assert_well("after the refusal")
