@@ -59,6 +59,8 @@ class Pool:
 
     def __init__(self, settings: Settings) -> None:
         """Open nothing yet."""
+        # Once, for it takes milliseconds, and reads a file of the environment.
+        self._tls = httpx.create_ssl_context(trust_env=False)
         self._urls = settings.pool_urls
         self._header = settings.principal_header
         self._model = settings.model_name
@@ -71,7 +73,7 @@ class Pool:
         iterator hangs up, which cancels the job.
         """
         timeout = httpx.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS)
-        async with httpx.AsyncClient(timeout=timeout, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=timeout, verify=self._tls, trust_env=False) as client:
             urls = list(self._urls)
             for attempt in range(TRIES):
                 try:

@@ -29,7 +29,7 @@ def pids():
 def kill(signal, *instances):
     """Send a signal to instances, with their whole process groups."""
     for instance in instances:
-        HOSTS[instance.partition("-")[0]].check_output(f"/bin/kill -s {signal} -- -{pid(instance)}")
+        HOSTS[instance.partition("-")[0]].check_output(f"kill -s {signal} -- -{pid(instance)}")
 
 
 def is_ready(instance):
