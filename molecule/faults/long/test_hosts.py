@@ -111,7 +111,7 @@ def test_the_disk_of_the_logs_is_full(fault, full):
         time.sleep(DOWN_SECONDS)
         fleet.GPU1.check_output(f"umount --lazy {LOGS}; {reopen}")
         fault.over_when(fleet.whole, 2 * LOAD_SECONDS)
-    # Supervisor ends where it cannot write what it still holds of a log that it has to close; systemd brings it back.
+    # Supervisor ends when it cannot write the rest of a log that it has to close; systemd brings it back.
     assert told_to_come_back(fault)
 
 
