@@ -32,15 +32,16 @@ class Handler(BaseHTTPRequestHandler):
     """Answers every path."""
 
     def do_GET(self) -> None:
-        """Tell who this is: 503 while it starts, then 200."""
+        """Tell who this is: 503 while it starts, then 200; that it lives it says at once."""
         ready = time.monotonic() - STARTED > START_SECONDS
         said = {
             "instance": os.environ["ZIMAGE_NAME"],
             "release": os.environ["ZIMAGE_RELEASE"],
             "model": os.environ["ZIMAGE_MODEL_PATH"],
             "status": "ready" if ready else "loading",
+            "reason": "it has started" if ready else "it starts",
         }
-        self.answer(200 if ready else 503, said)
+        self.answer(200 if ready or self.path == "/livez" else 503, said)
 
     def do_POST(self) -> None:
         """Draw."""
